@@ -1,0 +1,59 @@
+# Every target makes its own environment: Python >= 3.11 with venv, and make, are enough.
+#
+#   PYTHON   the interpreter that the environment is made from   (python3)
+#   VENV     where the environment is                            (.venv)
+#   WORKERS  test processes; 0 runs the tests in one process     (2)
+#   ARGS     passed on to the program that the target runs
+
+PYTHON  ?= python3
+VENV    ?= .venv
+WORKERS ?= 2
+ARGS    ?=
+
+BIN := $(VENV)/bin
+PY  := $(BIN)/python
+PIP := $(PY) -m pip --quiet --disable-pip-version-check --no-input
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-full bench lint format clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+demo: $(VENV)/.stamp-examples ## train the regression network and write pictures
+	@$(PY) examples/regression.py $(ARGS)
+
+test: $(VENV)/.stamp-test ## run the tests, without the slow ones
+	@$(PY) -m pytest -n $(WORKERS) --dist worksteal -m "not slow" $(ARGS)
+
+test-full: $(VENV)/.stamp-test ## run all tests
+	@$(PY) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+bench: $(VENV)/.stamp-bench ## measure speed and error, and store the table
+	@$(PY) benchmarks/run.py $(ARGS)
+
+lint: $(VENV)/.stamp-lint ## check style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/basedpyright --pythonpath $(PY)
+
+format: $(VENV)/.stamp-lint ## rewrite the code in the project's style
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean: ## remove the environment, pictures and caches
+	rm -rf $(VENV) out build dist .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is written last, so an interrupted installation is done again.
+$(VENV)/.stamp-venv:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("eventax needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=/path/to/python3.11 ...")'
+	@echo "Making the environment $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.stamp-%: pyproject.toml $(VENV)/.stamp-venv
+	@echo "Installing eventax[$*] into $(VENV) (a few minutes the first time) ..."
+	@$(PIP) install --editable '.[$*]'
+	@touch $@

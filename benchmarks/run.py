@@ -1,0 +1,81 @@
+"""Run the benchmarks: `python benchmarks/run.py [--only NAME ...] [--quick]`."""
+
+import argparse
+from pathlib import Path
+
+from harness.check import run_check
+from harness.comparison import run_comparison
+from harness.curve import run_curve
+from harness.environments import BENCHMARKS, peer_environment, this_environment
+from harness.report import Report
+from registry import CHECKS, COMPARISONS, CURVES
+
+NAMES = (*COMPARISONS, *CHECKS, *CURVES)
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add = parser.add_argument
+    add("--only", nargs="+", choices=NAMES, default=NAMES, metavar="NAME")
+    add("--list", action="store_true", help="print the names and stop")
+    add("--quick", action="store_true", help="one short round, few sizes")
+    add("--rounds", type=int, help="default 3; 2 for curves; 1 with --quick")
+    add("--this", type=Path, metavar="PYTHON", help="measure another interpreter")
+    add("--peer", type=Path, metavar="PYTHON", help="an environment with the peer")
+    add("--results", type=Path, default=BENCHMARKS / "results")
+    return parser.parse_args()
+
+
+def suffix(chosen: argparse.Namespace) -> str:
+    """What the files of an incomplete run are called."""
+    only = "" if chosen.only == NAMES else "-" + "-".join(chosen.only)
+    return only + ("-quick" if chosen.quick else "")
+
+
+def measure(chosen: argparse.Namespace) -> Report:
+    """Run what was chosen, printing each table as soon as it is complete."""
+    rounds = chosen.rounds or (1 if chosen.quick else 3)
+    seconds = 0.5 if chosen.quick else 4.0
+    report = Report({"rounds": rounds, "seconds per round": seconds})
+    this = this_environment(chosen.this)
+    environments = {"this": this, "oracle": this_environment()}
+    comparisons = [COMPARISONS[name] for name in chosen.only if name in COMPARISONS]
+    checks = [CHECKS[name] for name in chosen.only if name in CHECKS]
+    curves = [CURVES[name] for name in chosen.only if name in CURVES]
+    packages = ["this"] if chosen.quick and not comparisons else ["this", "peer"]
+    if (comparisons or checks) and "peer" in packages:
+        environments["peer"] = peer_environment(chosen.peer)
+    for comparison in comparisons:
+        results = run_comparison(
+            comparison, environments, rounds=rounds, seconds=seconds
+        )
+        report.comparisons.append((comparison, results))
+    for check in checks:
+        report.checks.append((check, run_check(check, environments, packages)))
+    for curve in curves:
+        points = run_curve(
+            curve,
+            this,
+            quick=chosen.quick,
+            rounds=min(rounds, 2),
+            seconds=seconds / 2,
+        )
+        report.curves.append((curve, points))
+    return report
+
+
+def main() -> None:
+    """Measure, print and store."""
+    chosen = parse()
+    if chosen.list:
+        print("\n".join(NAMES))
+        return
+    report = measure(chosen)
+    print("\n" + report.markdown())
+    for path in report.write(chosen.results, suffix(chosen)):
+        print(f"written: {path.name}")
+
+
+if __name__ == "__main__":
+    main()

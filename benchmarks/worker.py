@@ -1,0 +1,41 @@
+"""One measurement in a process of its own: `worker.py MODULE FUNCTION OPTIONS OUT`.
+
+`MODULE.FUNCTION(options)` returns figures and arrays; they are written as
+`OUT/figures.json` and `OUT/arrays.npz`, together with the versions in use.
+"""
+
+import importlib
+import json
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+PACKAGES = ("eventax", "jax", "jaxlib", "equinox", "diffrax")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide about speed."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "working tree" if name == "eventax" else "not installed"
+    return found
+
+
+def main(module: str, function: str, options: str, out: str) -> None:
+    """Run the measurement and write what it returns."""
+    measure = getattr(importlib.import_module(module), function)
+    figures, arrays = measure(json.loads(options))
+    folder = Path(out)
+    np.savez(folder / "arrays.npz", **arrays)
+    written = {"figures": figures, "versions": versions()}
+    (folder / "figures.json").write_text(json.dumps(written))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,3 @@
+from .evnn import EvNN
+
+__all__ = ["EvNN"]

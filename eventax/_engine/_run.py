@@ -1,0 +1,173 @@
+"""Running a model: the engine as networks see it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import equinox.internal as eqxi
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from .._flows import AbstractFlow
+from ._iterate import NOT_FINITE, OK, TOO_MANY_EVENTS, TOO_MANY_STEPS, Inputs, Problem
+from ._schedule import schedule
+from ._sender_rows import split_senders
+from ._simulate import simulate
+
+NAN_INPUT = 4
+EARLY_INPUT = 5
+OUTSIDE_OBSERVATION = 6
+OUTSIDE_END = 7
+
+
+class Settings(NamedTuple):
+    """What a run needs besides model and inputs; hashable."""
+
+    flow: AbstractFlow
+    wmask: np.ndarray  # (N+M, N) bool
+    t0: float
+    max_time: float
+    max_events: int
+    chunk_length: int
+    n_chunks: int
+
+
+class Run(NamedTuple):
+    """Spikes in order of time, and states at the observation times."""
+
+    times: Float[Array, " spikes"]  # inf beyond the last spike
+    neurons: Int[Array, " spikes"]  # -1 beyond the last spike
+    first: Int[Array, " neurons"]  # a neuron's first spike; len(times) if none
+    states: PyTree  # with leading axis observations
+
+
+def run(
+    settings: Settings,
+    model: Any,
+    in_spike_times: Float[Array, "inputs spikes"],
+    *,
+    t_end: Float[Array, ""] | None = None,
+    observe_at: Float[Array, " observations"] | None = None,
+    awaited: Bool[np.ndarray, " neurons"] | None = None,
+) -> Run:
+    """Simulate `model` from t0 to `t_end`, default the longest time allowed.
+
+    Stops early once all neurons in `awaited` have fired.
+    """
+    flow, dtype = settings.flow, in_spike_times.dtype
+    n_neurons = settings.wmask.shape[1]
+    t0 = jnp.asarray(settings.t0, dtype)
+    if t_end is None:
+        t_end = jnp.asarray(settings.max_time, dtype)
+    if observe_at is None:
+        observe_at = jnp.zeros((0,), dtype)
+    problems = _problems_with_times(settings, in_spike_times, observe_at, t_end)
+    known = schedule(
+        jnp.where(jnp.isnan(in_spike_times), jnp.inf, in_spike_times),
+        observe_at,
+        n_neurons,
+        settings.wmask[n_neurons:].any(axis=1),
+    )
+    width = model.padded_size(n_neurons) if flow.pads else n_neurons
+    model = model.padded(width - n_neurons) if width > n_neurons else model
+    wmask = np.pad(settings.wmask, ((0, 0), (0, width - n_neurons)))
+    if awaited is not None:
+        awaited = np.pad(awaited, (0, width - n_neurons))
+    z0 = flow.enter(model, model.init_state(width))
+    params, static = eqx.partition(model, eqx.is_array)
+    params, senders = split_senders(flow, model, params, z0)
+    mask = wmask.astype(dtype)
+    problem = Problem(
+        flow=flow,
+        static=static,
+        wmask=wmask,
+        n_neurons=n_neurons,
+        max_events=settings.max_events,
+        n_observations=observe_at.shape[0],
+        awaited=awaited,
+    )
+    inputs = Inputs(
+        params=params,
+        senders=[leaf * mask for leaf in senders],
+        z0=z0,
+        known_times=known.times,
+        known_ids=known.ids,
+        t0=t0,
+        t_end=t_end,
+    )
+    outcome = simulate(problem, inputs, settings.chunk_length, settings.n_chunks)
+    status = jnp.where(problems > OK, problems, outcome.status)
+    results = outcome.results
+    times, states = eqxi.branched_error_if(
+        (results.times, results.seen), status > OK, status, _messages(settings)
+    )
+    return Run(
+        times=times[:-1],
+        neurons=results.neurons[:-1],
+        first=outcome.first,
+        states=jax.tree.map(
+            lambda y: y[:, :n_neurons],
+            jax.vmap(lambda z: flow.leave(model, z))(
+                jax.tree.map(lambda x: x[:-1], states)
+            ),
+        ),
+    )
+
+
+def _problems_with_times(
+    settings: Settings, in_spike_times: Array, observe_at: Array, t_end: Array
+) -> Int[Array, ""]:
+    t0, last = settings.t0, jnp.asarray(settings.max_time, in_spike_times.dtype)
+    inside = (observe_at >= t0) & (observe_at <= last)
+    end_inside = (t_end >= t0) & (t_end <= last)
+    problem = jnp.where(end_inside, OK, OUTSIDE_END)
+    problem = jnp.where(jnp.all(inside), problem, OUTSIDE_OBSERVATION)
+    problem = jnp.where(jnp.any(in_spike_times < t0), EARLY_INPUT, problem)
+    return jnp.where(jnp.any(jnp.isnan(in_spike_times)), NAN_INPUT, problem)
+
+
+def _messages(settings: Settings) -> list[str]:
+    """By status."""
+    t0, last = settings.t0, settings.max_time
+    segments = settings.chunk_length * settings.n_chunks
+    messages = {
+        OK: "no error",
+        TOO_MANY_EVENTS: (
+            f"`max_event_steps` = {settings.max_events} was reached: a sample has more "
+            "events (spikes and arriving inputs) than that before its end. Raise "
+            "`max_event_steps`, shorten the simulation, or reduce the activity of the "
+            "network."
+        ),
+        NOT_FINITE: (
+            "The state became infinite or NaN during the simulation. Check the "
+            "parameters for NaN and the neuron's dynamics for values at which they "
+            "diverge; with a numerical solver, take smaller steps (`solver_stepsize`, "
+            "`stepsize_controller`)."
+        ),
+        TOO_MANY_STEPS: (
+            f"The simulation takes more than {segments} steps, the most through which "
+            "a gradient is taken by default. Pass "
+            "`adjoint=diffrax.RecursiveCheckpointAdjoint(checkpoints=n)` with n*n at "
+            "least the number of steps, or take larger steps."
+        ),
+        NAN_INPUT: (
+            "`in_spike_times` must not contain NaN. Pad channels with fewer spikes "
+            "with `inf`."
+        ),
+        EARLY_INPUT: (
+            f"`in_spike_times` must not lie before `t0` = {t0}. Shift the input times, "
+            "or start the network earlier with `t0`."
+        ),
+        OUTSIDE_OBSERVATION: (
+            f"`comp_times` must lie between `t0` = {t0} and `max_solver_time` = "
+            f"{last}. Raise `max_solver_time` or leave those times out."
+        ),
+        OUTSIDE_END: (
+            f"`final_time` must lie between `t0` = {t0} and `max_solver_time` = "
+            f"{last}. Raise `max_solver_time` to look further."
+        ),
+    }
+    return [messages[k] for k in sorted(messages)]

@@ -1,0 +1,6 @@
+from ._base import AbstractFlow, Segment
+from ._closed_form import ClosedForm
+from ._riccati import Riccati
+from ._roots import rising_root
+
+__all__ = ["AbstractFlow", "ClosedForm", "Riccati", "Segment", "rising_root"]

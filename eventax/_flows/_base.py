@@ -1,0 +1,97 @@
+"""How a state moves between events: the interface that all flows share."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any, ClassVar, NamedTuple
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Bool, Float, PyTree
+
+Scalar = Float[Array, ""]
+Gaps = Float[Array, " neurons"]
+
+
+class Segment(NamedTuple):
+    """How far a flow can go from (t, z): to its first crossing or to its own limit.
+
+    The flow's end is z(t + step), moved by first order to `time` where a flow cannot
+    land on the crossing itself. A rejected trial has step = 0 and time = t.
+    """
+
+    time: Scalar  # where the segment ends
+    step: Scalar  # what `advance` is to be called with; t + step + shift = time
+    end: PyTree  # z(t + step)
+    crossed: Bool[Array, " neurons"]  # who reaches threshold at `time`
+    jumped: Bool[Array, ""]  # they were above it from the start: put there by a jump
+    memory: PyTree  # the flow's notes for the next segment, without gradient
+
+
+class AbstractFlow(eqx.Module):
+    """Motion of a neuron model between two events.
+
+    A flow may hold the state in a form `z` of its own. It never keeps the model: that
+    is handed to each method, since its leaves are what gradients are taken of.
+    """
+
+    pads: ClassVar[bool] = False
+    """Whether neurons may be added to a population to fill the machine's vectors."""
+
+    def enter(self, model: Any, y: PyTree) -> PyTree:
+        """The flow's form of a state."""
+        return model.unpack(y)
+
+    def leave(self, model: Any, z: PyTree) -> PyTree:
+        """Inverse of `enter`."""
+        return model.pack(z)
+
+    def remember(self, model: Any, t: Scalar, z: PyTree) -> PyTree:
+        """The flow's notes (step sizes, say) at the start of a simulation."""
+        return ()
+
+    def slope(self, model: Any, t: Scalar, z: PyTree) -> PyTree:
+        """dz/dt."""
+        return model.slope(t, z)
+
+    def gap(self, model: Any, t: Scalar, z: PyTree) -> Gaps:
+        """Signed distance to threshold; rises through 0 at a spike."""
+        return model.gap(t, z)
+
+    def gap_rate(
+        self, model: Any, t: Scalar, z: PyTree, slope: PyTree
+    ) -> tuple[Gaps, Gaps]:
+        """The gap and its time derivative along `slope`."""
+        one = jax.numpy.ones_like(t)
+        return jax.jvp(
+            lambda t, z: self.gap(model, t, z), (t, z), (one, slope)
+        )
+
+    def fire(self, model: Any, z: PyTree, fired: Bool[Array, " neurons"]) -> PyTree:
+        """z after the neurons in `fired` spiked and were reset."""
+        return model.fire(z, fired)
+
+    def receive(
+        self, model: Any, z: PyTree, sender: Any, rows: list[Gaps], reached: Any
+    ) -> PyTree:
+        """z after a spike of `sender` arrived at all neurons in `reached`."""
+        return model.receive(z, sender, rows, reached)
+
+    @abc.abstractmethod
+    def find(
+        self,
+        model: Any,
+        t: Scalar,
+        z: PyTree,
+        memory: PyTree,
+        bound: Scalar,
+        alive: Bool[Array, " neurons"],
+    ) -> Segment:
+        """The next segment from (t, z), ending at `bound` at the latest.
+
+        Neurons that are not `alive` never fire.
+        """
+
+    @abc.abstractmethod
+    def advance(self, model: Any, t: Scalar, z: PyTree, step: Scalar) -> PyTree:
+        """z(t + step), differentiable in everything; no crossing lies before it."""

@@ -1,0 +1,259 @@
+"""Flow of quadratic integrate-and-fire neurons through the spike at infinity.
+
+With x = V - 1/2 the QIF equation τm V' = V(V - 1) + I(t) is the Riccati equation
+τm x' = x² + J(t), J(t) = ic - 1/4 + i exp(-t/τs). With x = p/q it is linear:
+
+    τm p' = J(t) q,        τm q' = -p,
+
+so nothing diverges: a spike (V = +∞) is a zero of q, and the reset (to V = -∞) a change
+of sign of (p, q), which keeps q >= 0 between spikes. Only the ratio counts, so
+|p| + |q| = 1 may be kept too, and one number d tells both. It rises from -1 (just
+reset) through 0 (V = 1/2) to 1 (a spike):
+
+    p = d, q = 1 - |d|,        τm d' = p² + J q².
+
+The propagator of a linear equation over a step h is the exponential of a matrix Ω, by
+the Magnus expansion. Here it is of sixth order: exact while J is constant, of
+determinant 1 always. It is Blanes, Casas & Ros, BIT 40 (2000) 434, with the commutators
+of these 2x2 matrices worked out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import factorial
+from typing import Any, ClassVar, NamedTuple
+
+import equinox as eqx
+import equinox.internal as eqxi
+import jax.lax as lax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PyTree
+
+from ._base import AbstractFlow, Gaps, Scalar, Segment
+
+Column = Float[Array, " neurons"]
+
+
+class Diamond(NamedTuple):
+    """State of the flow: the place d on |p| + |q| = 1 and the current, each (N,)."""
+
+    d: Column
+    i: Column
+
+    @property
+    def pq(self) -> tuple[Column, Column]:
+        """p and q; past a spike (d > 1) q is negative."""
+        q = 1 - jnp.abs(self.d)
+        return jnp.where(self.d > 1, 2 - self.d, self.d), q
+
+
+def _diamond(p: Column, q: Column) -> Column:
+    """d for any p and q, of which one is not 0; p > 0 where q < 0."""
+    q = q / (jnp.abs(p) + jnp.abs(q))
+    return jnp.where(p > 0, 1 - q, q - 1)
+
+
+class Riccati(AbstractFlow):
+    """Magnus steps of sixth order, whose local error is kept at `tolerance`.
+
+    A spike is found by going to the end of a step, where the sign of q tells who
+    fired in it, and from there to the zero of q, whose distance the local state tells
+    the better the nearer it is.
+    """
+
+    pads: ClassVar[bool] = True
+
+    tolerance: float = eqx.field(static=True)
+
+    @classmethod
+    def of_accuracy(cls, tolerance: float | None, dtype: Any) -> Riccati:
+        """The flow of a given relative error per step, default by precision."""
+        single = jnp.finfo(dtype).bits <= 32
+        if tolerance is None:
+            tolerance = 1e-7 if single else 1e-9
+        if not 0 < tolerance < 1:
+            raise ValueError(
+                f"`flow_tolerance` must lie between 0 and 1; got {tolerance!r}."
+            )
+        return cls(tolerance=float(tolerance))
+
+    def enter(self, model: Any, y: PyTree) -> Diamond:
+        # V = -π cos(πφ) / sin(πφ)
+        phase, i = y[..., 0], y[..., 1]
+        cos, q = jnp.cos(jnp.pi * phase), jnp.sin(jnp.pi * phase)
+        return Diamond(_diamond(-jnp.pi * cos - q / 2, q), i)
+
+    def leave(self, model: Any, z: Diamond) -> Float[Array, "neurons 2"]:
+        p, q = z.pq
+        phase = 0.5 + jnp.arctan2(p + q / 2, jnp.pi * q) / jnp.pi
+        return jnp.stack([phase, z.i], axis=-1)
+
+    def slope(self, model: Any, t: Scalar, z: Diamond) -> Diamond:
+        tau_m, tau_s = model.time_constants()
+        p, q = z.pq
+        drive = model.ic - 0.25 + z.i
+        return Diamond((p * p + drive * q * q) / tau_m, -z.i / tau_s)
+
+    def gap(self, model: Any, t: Scalar, z: Diamond) -> Gaps:
+        return z.d - 1
+
+    def gap_rate(
+        self, model: Any, t: Scalar, z: Diamond, slope: Diamond
+    ) -> tuple[Gaps, Gaps]:
+        return z.d - 1, slope.d
+
+    def fire(self, model: Any, z: Diamond, fired: Bool[Array, " neurons"]) -> Diamond:
+        if model.overrides("reset_spiked"):
+            return self.enter(model, model.reset_spiked(self.leave(model, z), fired))
+        return z._replace(d=jnp.where(fired, -1, z.d))
+
+    def receive(
+        self, model: Any, z: Diamond, sender: Any, rows: list[Column], reached: Any
+    ) -> Diamond:
+        if model.overrides("input_spike"):
+            y = model.unpack(self.leave(model, z))
+            y = model.pack(model.receive(y, sender, rows, reached))
+            return self.enter(model, y)
+        (w,) = rows
+        return z._replace(i=z.i + w)
+
+    def advance(self, model: Any, t: Scalar, z: Diamond, step: Scalar) -> Diamond:
+        tau_m, tau_s = model.time_constants()
+        half_decay, moments = _decay_moments(step / tau_s)
+        x, y, w, _ = _magnus(step / tau_m, model.ic - 0.25, z.i, moments)
+        cosh, sinh = _hyperbolic(x * x - y * w)
+        p, q = z.pq
+        return Diamond(
+            _diamond(
+                cosh * p + sinh * (x * p + y * q), cosh * q - sinh * (w * p + x * q)
+            ),
+            z.i * (half_decay * half_decay),
+        )
+
+    def find(
+        self,
+        model: Any,
+        t: Scalar,
+        z: Diamond,
+        memory: PyTree,
+        bound: Scalar,
+        alive: Bool[Array, " neurons"],
+    ) -> Segment:
+        tau_m, _ = model.time_constants()
+        longest = self._reach(model, z, bound - t)
+        end = jnp.where(longest < bound - t, t + longest, bound)
+        near = 0.3 * jnp.sqrt(jnp.finfo(t.dtype).eps) * jnp.min(jnp.asarray(tau_m))
+
+        def waits(there: Diamond) -> Column:
+            return jnp.where(alive, self._wait(model, there), jnp.inf)
+
+        # Go to where the first spike should be, look again from there, and so on. No
+        # spike is passed unseen: every neuron's state tells whether it is past one.
+        def body(carry):
+            k, step, _, wait = carry
+            step = jnp.clip(step + wait, 0, longest)
+            there = self.advance(model, t, z, step)
+            return k + 1, step, there, jnp.min(waits(there))
+
+        def cond(carry):
+            k, step, _, wait = carry
+            on = (wait < -near) | ((wait > near) & (step < longest))
+            return (k < 20) & eqxi.unvmap_any(on)
+
+        carry = (0, jnp.zeros_like(t), z, jnp.min(waits(z)))
+        _, step, there, wait = lax.while_loop(cond, body, carry)
+        above = alive & (z.d >= 1)
+        jumped = jnp.any(above)
+        time = jnp.where(wait <= near, t + step + wait, end)
+        spikes = (wait <= near) & (time <= end)
+        return Segment(
+            time=jnp.where(jumped, t, jnp.clip(time, t, end)),
+            step=jnp.where(jumped, 0, step),
+            end=there,
+            crossed=jnp.where(jumped, above, spikes & (waits(there) <= wait)),
+            jumped=jumped,
+            memory=memory,
+        )
+
+    def _wait(self, model: Any, z: Diamond) -> Column:
+        """Time until a spike (negative if past), from the state near it; inf if far.
+
+        If J were constant, q/p would be a tangent of it, which a Padé approximant
+        inverts.
+        """
+        tau_m, _ = model.time_constants()
+        p, q = z.pq
+        ratio = q / jnp.where(p > 0, p, 1)
+        bend = (model.ic - 0.25 + z.i) * ratio * ratio
+        soon = (p > 0) & (bend > -0.9)
+        pade = (15 + 4 * bend) / jnp.where(soon, 15 + 9 * bend, 1)
+        return jnp.where(soon, tau_m * ratio * pade, jnp.inf)
+
+    def _reach(self, model: Any, z: Projective, whole: Scalar) -> Scalar:
+        """The step that keeps the error at the tolerance and q at one zero at most.
+
+        The fourth-order part of Ω is an error of order 5; the error of Ω itself, of
+        order 7, is taken as its power 7/5.
+        """
+        tau_m, tau_s = model.time_constants()
+        drive = jnp.abs(model.ic) + jnp.abs(z.i) + 0.25
+        longest = 1 / jnp.max(jnp.sqrt(drive) / tau_m)
+        step = jnp.minimum(jnp.minimum(longest, 2 * jnp.min(jnp.asarray(tau_s))), whole)
+        _, moments = _decay_moments(step / tau_s)
+        *_, error = _magnus(step / tau_m, model.ic - 0.25, z.i, moments)
+        error = jnp.maximum(jnp.max(error), jnp.finfo(step.dtype).tiny)
+        allowed = self.tolerance ** (5 / 7)
+        return step * jnp.minimum((allowed / error) ** 0.2, 1)
+
+
+def _moment_series(weights: Callable[[int], float]) -> list[float]:
+    return [weights(k) for k in range(8)]
+
+
+# Legendre moments of exp(-r s) over -1/2 < s < 1/2, as power series in r².
+_MEAN = _moment_series(lambda k: 1 / (4**k * factorial(2 * k + 1)))
+_FIRST = _moment_series(lambda k: 1 / (4 ** (k + 1) * (2 * k + 3) * factorial(2 * k + 1)))
+_SECOND = _moment_series(lambda k: 1 / (4 ** (k + 1) * (2 * k + 3) * factorial(2 * k)))
+_ALPHA_1 = [9 / 4 * a - 15 * b for a, b in zip(_MEAN, _SECOND, strict=True)]
+_ALPHA_2 = [-12 * a for a in _FIRST]
+_ALPHA_3 = [180 * b - 15 * a for a, b in zip(_MEAN, _SECOND, strict=True)]
+_COSH = [1 / factorial(2 * k) for k in range(8)]
+_SINH = [1 / factorial(2 * k + 1) for k in range(8)]
+
+
+def _decay_moments(r: Any) -> tuple[Any, tuple[Any, Any, Any]]:
+    """exp(-r/2), and the parabola α1 + α2 s + α3 s² that has the moments of
+    exp(-r (s + 1/2)) over -1/2 < s < 1/2."""
+    half = jnp.exp(-r / 2)
+    square = r * r
+    return half, (
+        half * _polynomial(_ALPHA_1, square),
+        half * r * _polynomial(_ALPHA_2, square),
+        half * _polynomial(_ALPHA_3, square),
+    )
+
+
+def _magnus(c: Any, constant: Column, i: Column, moments: Any) -> tuple[Column, ...]:
+    """Ω = [[x, y], [-w, -x]] for τm/h = 1/c, and the size of its sixth-order part."""
+    current = c * i
+    b1 = c * constant + current * moments[0]
+    b2, b3 = current * moments[1], current * moments[2]
+    g = c * b2
+    dx = -c * g * (40 * b1 + b3) / 7200
+    dy = (g * (b2 + b1 * g / 30) - (20 * b1 + b3) * c * b3 / 30) / 120
+    dw = c * (20 * c * b3 + g * g) / 3600
+    error = jnp.abs(dx) + jnp.abs(dy) + jnp.abs(dw)
+    return dx - g / 12, b1 + b3 / 12 + dy, c + dw, error
+
+
+def _hyperbolic(square: Column) -> tuple[Column, Column]:
+    """cosh(√s) and sinh(√s)/√s, entire functions of s."""
+    return _polynomial(_COSH, square), _polynomial(_SINH, square)
+
+
+def _polynomial(coefficients: list[float], x: Any) -> Any:
+    value = coefficients[-1]
+    for coefficient in reversed(coefficients[:-1]):
+        value = value * x + coefficient
+    return value

@@ -1,0 +1,3 @@
+from ._evnn import EvNN
+
+__all__ = ["EvNN"]

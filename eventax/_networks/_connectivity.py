@@ -1,0 +1,55 @@
+"""Who hears whom: masks and neuron selections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+def connectivity(
+    wmask: Any, n_neurons: int, in_size: int, input_neurons: np.ndarray
+) -> np.ndarray:
+    """The (N+M, N) mask in force, as booleans."""
+    shape = (n_neurons + in_size, n_neurons)
+    if wmask is None:
+        mask = np.ones(shape, bool)
+        mask[n_neurons:] = input_neurons
+        return mask
+    array = np.asarray(wmask)
+    if array.shape != shape:
+        raise ValueError(
+            f"`wmask` must have shape (n_neurons + in_size, n_neurons) = {shape}, rows "
+            f"are senders (neurons first, then inputs); got shape {array.shape}."
+        )
+    if not np.all((array == 0) | (array == 1)):
+        raise ValueError(
+            "`wmask` must hold only 0 and 1 (absent and present connections); scale "
+            "the weights instead."
+        )
+    return array.astype(bool)
+
+
+def layered(layers: Sequence[int], in_size: int) -> np.ndarray:
+    """The mask in which the input feeds the first layer, and each layer the next."""
+    n_neurons = sum(layers)
+    mask = np.zeros((n_neurons + in_size, n_neurons), bool)
+    ends = np.cumsum([0, *layers])
+    mask[n_neurons:, : ends[1]] = True
+    for low, middle, high in zip(ends, ends[1:], ends[2:], strict=False):
+        mask[low:middle, middle:high] = True
+    return mask
+
+
+def selection(name: str, value: Any, n_neurons: int) -> np.ndarray:
+    """A boolean (N,) choice of neurons, default all."""
+    if value is None:
+        return np.ones((n_neurons,), bool)
+    array = np.asarray(value)
+    if array.shape != (n_neurons,) or array.dtype != bool:
+        raise ValueError(
+            f"`{name}` must be a boolean array of shape ({n_neurons},), True for the "
+            f"neurons that are chosen; got dtype {array.dtype}, shape {array.shape}."
+        )
+    return array

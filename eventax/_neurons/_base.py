@@ -1,0 +1,159 @@
+"""The abstract neuron: all that the engine knows of any model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PyTree, Shaped
+
+if TYPE_CHECKING:
+    from .._flows import AbstractFlow
+
+State = PyTree[Shaped[Array, " neurons ..."]]
+
+
+class NeuronModel(eqx.Module):
+    """A population of neurons: an ODE, a threshold and a reset.
+
+    Subclass it and write the methods that your neuron needs; the network does the
+    rest. The state `y` is an array of shape (N, S), or any pytree of arrays whose
+    leading axis is N, where N is the number of neurons and S the number of state
+    channels. Every array attribute is a trainable parameter; mark anything else with
+    `equinox.field(static=True)`.
+
+    A network builds the model itself, as
+    `Model(key=..., n_neurons=N, in_size=M, wmask=..., dtype=..., **keywords)`.
+
+    Arguments:
+        dtype: floating-point type of state and parameters, default `jnp.float32`.
+
+    Example:
+        ```python
+        class Leaky(NeuronModel):  # v' = -v / 10 + 0.2, fires at 1, back to 0
+            weights: Array
+
+            def __init__(self, key, n_neurons, in_size, wmask, dtype=jnp.float32):
+                super().__init__(dtype=dtype)
+                self.weights = 0.5 * jnp.asarray(wmask, dtype)
+
+            def init_state(self, n_neurons):
+                return jnp.zeros((n_neurons, 1), self.dtype)
+
+            def dynamics(self, t, y, args):
+                return -y / 10 + 0.2
+
+            def spike_condition(self, t, y, **kwargs):
+                return y[:, 0] - 1.0
+
+            def input_spike(self, y, from_idx, to_idx, valid_mask):
+                w = jnp.where(valid_mask, self.weights[from_idx, to_idx], 0.0)
+                return y.at[to_idx, 0].add(w)
+
+            def reset_spiked(self, y, spiked_mask):
+                return jnp.where(spiked_mask[:, None], 0.0, y)
+        ```
+    """
+
+    dtype: Any = eqx.field(static=True)
+
+    def __init__(self, dtype: Any = jnp.float32):
+        self.dtype = np.dtype(dtype)
+
+    # What a user writes ---------------------------------------------------------
+
+    def init_state(self, n_neurons: int) -> State:
+        """State at t0: an array (N, S) or a pytree of arrays with leading axis N."""
+        raise NotImplementedError(_missing(self, "init_state"))
+
+    def dynamics(self, t: Float[Array, ""], y: State, args: Any) -> State:
+        """Time derivative dy/dt, of the structure of `y`. The engine's args is None."""
+        raise NotImplementedError(_missing(self, "dynamics"))
+
+    def spike_condition(
+        self, t: Float[Array, ""], y: State, **kwargs: Any
+    ) -> Float[Array, " neurons"]:
+        """Signed distance to threshold; a neuron fires when it rises through 0."""
+        raise NotImplementedError(_missing(self, "spike_condition"))
+
+    def input_spike(
+        self,
+        y: State,
+        from_idx: Int[Array, ""] | int,
+        to_idx: Int[Array, "*receivers"] | int,
+        valid_mask: Bool[Array, "*receivers"] | bool,
+    ) -> State:
+        """State after a spike of sender `from_idx` arrived at neurons `to_idx`.
+
+        Senders are numbered neurons first, then inputs. Entries whose `valid_mask` is
+        False must not change the state; they may point anywhere.
+        """
+        raise NotImplementedError(_missing(self, "input_spike"))
+
+    def reset_spiked(self, y: State, spiked_mask: Bool[Array, " neurons"]) -> State:
+        """State after the neurons in `spiked_mask` fired."""
+        raise NotImplementedError(_missing(self, "reset_spiked"))
+
+    def observe(self, y: State) -> Float[Array, "neurons channels"]:
+        """What `state_at_t` shows of a state, default the state itself."""
+        return y  # pyright: ignore[reportReturnType]
+
+    def __call__(self, t: Float[Array, ""], y: State, args: Any) -> State:
+        """The same as `dynamics`."""
+        return self.dynamics(t, y, args)
+
+    # What the engine asks, derived from the above --------------------------------
+    # A model may hold its state in another form while the engine runs (`unpack`) and
+    # answer the questions below in that form.
+
+    def flow(self) -> AbstractFlow | None:
+        """How the state moves between events; None means by numerical integration."""
+        return None
+
+    def sender_leaves(self) -> list[Float[Array, "senders neurons"]]:
+        """Parameters of which an arriving spike reads its own sender's row only.
+
+        The rows are handed to `receive`. Their gradients are then gathered row by row,
+        so that an event costs O(N); all other parameters cost their size per event.
+        """
+        return []
+
+    def unpack(self, y: State) -> PyTree:
+        """The engine's form of the state `y`."""
+        return y
+
+    def pack(self, z: PyTree) -> State:
+        """Inverse of `unpack`."""
+        return z
+
+    def slope(self, t: Float[Array, ""], z: PyTree) -> PyTree:
+        """`dynamics` in the engine's form."""
+        return self.dynamics(t, z, None)
+
+    def gap(self, t: Float[Array, ""], z: PyTree) -> Float[Array, " neurons"]:
+        """`spike_condition` in the engine's form."""
+        return self.spike_condition(t, z)
+
+    def fire(self, z: PyTree, fired: Bool[Array, " neurons"]) -> PyTree:
+        """`reset_spiked` in the engine's form."""
+        return self.reset_spiked(z, fired)
+
+    def receive(
+        self,
+        z: PyTree,
+        sender: Int[Array, ""],
+        rows: list[Float[Array, " neurons"]],
+        reached: Bool[Array, " neurons"],
+    ) -> PyTree:
+        """`input_spike` in the engine's form, at all neurons in `reached`."""
+        everyone = jnp.arange(reached.shape[0])
+        return self.input_spike(z, sender, everyone, reached)
+
+
+def _missing(model: NeuronModel, method: str) -> str:
+    return (
+        f"{type(model).__name__} must define `{method}`, see eventax.neuron_models."
+        f"NeuronModel.{method} for its arguments and result."
+    )

@@ -1,0 +1,222 @@
+"""Leaky integrate-and-fire neurons with exponential synaptic current."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._flows import AbstractFlow, ClosedForm, rising_root
+from .._static import Constant
+from ._columns import Column, ColumnModel, Columns
+from ._parameters import FanIn, check_reset, constant, draw_weights_and_bias
+
+
+class AbstractLIF(ColumnModel):
+    """The LIF equations and their solution; a subclass says where τ come from."""
+
+    weights: eqx.AbstractVar[Float[Array, "senders neurons"]]
+    ic: eqx.AbstractVar[Float[Array, " neurons"]]
+    thresh: eqx.AbstractVar[Constant]
+    vreset: eqx.AbstractVar[Constant]
+    reset_grad_preserve: eqx.AbstractVar[bool]
+
+    @abc.abstractmethod
+    def time_constants(self) -> tuple[Any, Any]:
+        """(τm, τs), each a scalar or (N,)."""
+
+    def start(self, n_neurons: int) -> Columns:
+        zero = jnp.zeros((n_neurons,), self.dtype)
+        return zero, zero
+
+    def derivative(self, v: Column, i: Column) -> Columns:
+        tau_m, tau_s = self.time_constants()
+        return (i + self.ic - v) / tau_m, -i / tau_s
+
+    def distance(self, v: Column, i: Column) -> Column:
+        return v - self.thresh.value
+
+    def reset(self, fired: Any, v: Column, i: Column) -> Columns:
+        if self.reset_grad_preserve:
+            drop = self.thresh.value - self.vreset.value
+            return jnp.where(fired, v - drop, v), i
+        return jnp.where(fired, self.vreset.value, v), i
+
+    def arrive(self, rows: list[Column], v: Column, i: Column) -> Columns:
+        (w,) = rows
+        return v, i + w
+
+    def weight_leaves(self) -> list[Float[Array, "senders neurons"]]:
+        return [self.weights]
+
+    # Closed form -----------------------------------------------------------------
+
+    def flow(self) -> AbstractFlow | None:
+        numerical = self.overrides("dynamics", "spike_condition")
+        return None if numerical else ClosedForm()
+
+    def solution(self, z: Columns, step: Float[Array, ""]) -> Columns:
+        """v and i after `step`: v is the constant ic plus two exponentials."""
+        v, i = z
+        tau_m, tau_s = self.time_constants()
+        decay_m, decay_s, response = _exponentials(1 / tau_m, 1 / tau_s, step)
+        return self.ic + (v - self.ic) * decay_m + i * response / tau_m, i * decay_s
+
+    def crossing(self, z: Columns, horizon: Float[Array, ""]) -> Column:
+        """Time until v first rises through threshold, inf if not within `horizon`.
+
+        u = τm v' obeys u' = -u/τm - i/τs, so it has at most one zero: v has at most
+        one extremum. Between now, that extremum and the horizon v is monotone, which
+        brackets the first crossing.
+        """
+        v, i = z
+        tau_m, tau_s = self.time_constants()
+        a, b = 1 / tau_m, 1 / tau_s
+        thresh = self.thresh.value
+        above = v >= thresh
+        rising = i + self.ic - v > 0
+        turn = jnp.minimum(_zero_of_slope(a, b, i, i + self.ic - v), horizon)
+        low = jnp.where(rising, 0, turn)
+        high = jnp.where(rising, turn, horizon)
+
+        def value_and_slope(step: Column) -> tuple[Column, Column]:
+            v_then, i_then = self.solution(z, step)
+            return v_then - thresh, (i_then + self.ic - v_then) * a
+
+        reached = value_and_slope(high)[0] >= 0
+        # Without a maximum v rises towards ic, which alone can round to threshold.
+        bounded = rising & (turn < horizon)
+        reached = reached & (bounded | (self.ic > thresh) | (turn >= horizon))
+        crosses = reached & ~above & (high > low)
+        root = rising_root(value_and_slope, low, high, low, crosses)
+        return jnp.where(above, 0, jnp.where(crosses, root, jnp.inf))
+
+
+def _exponentials(a: Any, b: Any, step: Any) -> tuple[Any, Any, Any]:
+    """exp(-a t), exp(-b t) and (exp(-b t) - exp(-a t)) / (a - b), for a = b too."""
+    gap = jnp.abs(a - b) * step
+    slow = jnp.exp(-jnp.minimum(a, b) * step)
+    shrink = jnp.expm1(-gap)
+    fast = slow * (1 + shrink)
+    # (1 - exp(-x)) / x by its series where the quotient would divide by 0; the
+    # gradient of the branch not taken must stay finite too.
+    tiny = gap < 1e-3
+    series = 1 - gap * (1 / 2 - gap * (1 / 6 - gap * (1 / 24 - gap / 120)))
+    quotient = jnp.where(tiny, series, -shrink / jnp.where(tiny, 1, gap))
+    faster_m = a > b
+    return (
+        jnp.where(faster_m, fast, slow),
+        jnp.where(faster_m, slow, fast),
+        step * slow * quotient,
+    )
+
+
+def _zero_of_slope(a: Any, b: Any, i: Column, u: Column) -> Column:
+    """First t > 0 at which u(t) = u e^(-at) - b i (e^(-bt) - e^(-at))/(a-b) is 0.
+
+    With r = u / (b i) that is log1p((a-b) r) / (a-b), r itself where a = b.
+    """
+    r = u / jnp.where(i == 0, 1, b * i)
+    x = (a - b) * r
+    exists = (i != 0) & (r > 0) & (x > -1)
+    small = jnp.abs(x) < 1e-6
+    safe = jnp.where(exists & ~small, x, 1)
+    stretch = jnp.where(small, 1 - x / 2, jnp.log1p(safe) / safe)
+    return jnp.where(exists, r * stretch, jnp.inf)
+
+
+class LIF(AbstractLIF):
+    r"""Leaky integrate-and-fire neuron with exponential synaptic current.
+
+    $$\tau_m \dot v = -v + i + ic, \qquad \tau_s \dot i = -i$$
+
+    Fires when v reaches `thresh`; then v goes to `vreset`. A spike that arrives adds
+    its weight to i. State (v, i), starting at 0. Simulated in closed form, for every
+    ratio of the time constants, equal ones included.
+
+    Arguments:
+        key: random key; needed where weights or biases are drawn.
+        n_neurons: N.
+        in_size: number of input channels M.
+        wmask: connectivity (N+M, N), rows are senders: neurons first, then inputs.
+        thresh: threshold, a scalar or (N,).
+        tsyn: synaptic time constant τs > 0, a scalar or (N,), in the user's time unit.
+        tmem: membrane time constant τm > 0, a scalar or (N,).
+        vreset: value after a spike, below `thresh`.
+        blim: width of the uniform distribution of biases.
+        bmean: its mean.
+        init_bias: biases themselves, a scalar or (N,).
+        wlim: width of the uniform distribution of weights.
+        wmean: its mean.
+        init_weights: weights themselves, a scalar or (N+M, N), multiplied by `wmask`.
+        fan_in_mode: scale of drawn weights: "linear" for 1/fan-in, "sqrt" for
+            1/√fan-in, None for 1.
+        dtype: floating-point type.
+        reset_grad_preserve: subtract the drop (True) or write `vreset` (False); the
+            same value and gradient.
+
+    Trainable leaves: `weights` (N+M, N) and `ic` (N,).
+
+    Raises:
+        ValueError: a shape is wrong, a time constant is not positive, or
+            `vreset >= thresh`.
+
+    Reference:
+        Gerstner et al., Neuronal Dynamics (2014), eq. 1.5 and 1.20.
+    """
+
+    weights: Float[Array, "senders neurons"]
+    ic: Float[Array, " neurons"]
+    thresh: Constant = eqx.field(static=True)
+    vreset: Constant = eqx.field(static=True)
+    tsyn: Constant = eqx.field(static=True)
+    tmem: Constant = eqx.field(static=True)
+    reset_grad_preserve: bool = eqx.field(static=True)
+
+    def __init__(
+        self,
+        key: Array | None,
+        n_neurons: int,
+        in_size: int,
+        wmask: Any,
+        thresh: Any,
+        tsyn: Any,
+        tmem: Any,
+        vreset: Any = 0.0,
+        blim: Any = None,
+        bmean: Any = 0.0,
+        init_bias: Any = None,
+        wlim: Any = None,
+        wmean: Any = 0.0,
+        init_weights: Any = None,
+        fan_in_mode: FanIn = None,
+        dtype: Any = jnp.float32,
+        reset_grad_preserve: bool = True,
+    ):
+        super().__init__(dtype=dtype)
+        self.thresh = constant("thresh", thresh, n_neurons, dtype)
+        self.vreset = constant("vreset", vreset, n_neurons, dtype)
+        self.tsyn = constant("tsyn", tsyn, n_neurons, dtype, positive=True)
+        self.tmem = constant("tmem", tmem, n_neurons, dtype, positive=True)
+        check_reset(self.vreset, self.thresh)
+        self.reset_grad_preserve = reset_grad_preserve
+        self.weights, self.ic = draw_weights_and_bias(
+            key,
+            wmask,
+            dtype,
+            init_weights=init_weights,
+            wlim=wlim,
+            wmean=wmean,
+            fan_in_mode=fan_in_mode,
+            init_bias=init_bias,
+            blim=blim,
+            bmean=bmean,
+        )
+
+    def time_constants(self) -> tuple[Any, Any]:
+        return self.tmem.value, self.tsyn.value
+
+

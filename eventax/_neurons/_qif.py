@@ -1,0 +1,149 @@
+"""Quadratic integrate-and-fire neurons with exponential synaptic current."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._flows import AbstractFlow, Riccati
+from .._static import Constant
+from ._columns import Column, ColumnModel, Columns
+from ._parameters import FanIn, constant, draw_weights_and_bias
+
+
+class AbstractQIF(ColumnModel):
+    """The QIF equations in phase form; a subclass says where τ come from."""
+
+    weights: eqx.AbstractVar[Float[Array, "senders neurons"]]
+    ic: eqx.AbstractVar[Float[Array, " neurons"]]
+    series: eqx.AbstractVar[Riccati]
+
+    @abc.abstractmethod
+    def time_constants(self) -> tuple[Any, Any]:
+        """(τm, τs), each a scalar or (N,)."""
+
+    def start(self, n_neurons: int) -> Columns:
+        phase = jnp.full((n_neurons,), 0.5, self.dtype)
+        return phase, jnp.zeros_like(phase)
+
+    def derivative(self, phase: Column, i: Column) -> Columns:
+        tau_m, tau_s = self.time_constants()
+        cos, sin = jnp.cos(jnp.pi * phase), jnp.sin(jnp.pi * phase)
+        drive = (i + self.ic) / jnp.pi**2
+        turn = cos * (cos + sin / jnp.pi) + sin * sin * drive
+        return turn / tau_m, -i / tau_s
+
+    def distance(self, phase: Column, i: Column) -> Column:
+        return phase - 1
+
+    def reset(self, fired: Any, phase: Column, i: Column) -> Columns:
+        return jnp.where(fired, 0, phase), i
+
+    def arrive(self, rows: list[Column], phase: Column, i: Column) -> Columns:
+        (w,) = rows
+        return phase, i + w
+
+    def observe(self, y: Any) -> Any:
+        """(V, i) with V = π tan π(φ - 1/2)."""
+        phase, i = y[..., 0], y[..., 1]
+        return jnp.stack([jnp.pi * jnp.tan(jnp.pi * (phase - 0.5)), i], axis=-1)
+
+    def weight_leaves(self) -> list[Float[Array, "senders neurons"]]:
+        return [self.weights]
+
+    def flow(self) -> AbstractFlow | None:
+        numerical = self.overrides("dynamics", "spike_condition")
+        return None if numerical else self.series
+
+
+class QIF(AbstractQIF):
+    r"""Quadratic integrate-and-fire neuron with exponential synaptic current.
+
+    $$\tau_m \dot V = V (V - 1) + i + ic, \qquad \tau_s \dot i = -i$$
+
+    in the phase φ with V = π tan π(φ - 1/2):
+
+    $$\tau_m \dot\varphi = \cos\pi\varphi\,(\cos\pi\varphi + \tfrac1\pi\sin\pi\varphi)
+      + \tfrac{1}{\pi^2}\sin^2\pi\varphi\,(i + ic)$$
+
+    Fires at φ = 1 (V = ∞) and goes on from φ = 0 (V = -∞). A spike that arrives adds
+    its weight to i. State (φ, i), starting at (1/2, 0), which is V = 0; `state_at_t`
+    shows (V, i). Simulated through the linear form of the equation, see the engine's
+    page in the docs.
+
+    Arguments:
+        key: random key; needed where weights or biases are drawn.
+        n_neurons: N.
+        in_size: number of input channels M.
+        wmask: connectivity (N+M, N), rows are senders: neurons first, then inputs.
+        tmem: membrane time constant τm > 0, a scalar or (N,), in the user's time unit.
+        tsyn: synaptic time constant τs > 0, a scalar or (N,).
+        blim: width of the uniform distribution of biases.
+        bmean: its mean.
+        init_bias: biases themselves, a scalar or (N,).
+        wlim: width of the uniform distribution of weights.
+        wmean: its mean.
+        init_weights: weights themselves, a scalar or (N+M, N), multiplied by `wmask`.
+        fan_in_mode: scale of drawn weights: "linear" for 1/fan-in, "sqrt" for
+            1/√fan-in, None for 1.
+        dtype: floating-point type.
+        flow_tolerance: relative error allowed per segment, default 1e-7 in float32 and
+            1e-12 in float64.
+
+    Trainable leaves: `weights` (N+M, N) and `ic` (N,).
+
+    Raises:
+        ValueError: a shape is wrong, or a constant is not positive.
+
+    Reference:
+        Klos & Memmesheimer, Smooth exact gradient descent learning in spiking neural
+        networks, Phys. Rev. Lett. 134, 027301 (2025).
+    """
+
+    weights: Float[Array, "senders neurons"]
+    ic: Float[Array, " neurons"]
+    tmem: Constant = eqx.field(static=True)
+    tsyn: Constant = eqx.field(static=True)
+    series: Riccati = eqx.field(static=True)
+
+    def __init__(
+        self,
+        key: Array | None,
+        n_neurons: int,
+        in_size: int,
+        wmask: Any,
+        tmem: Any,
+        tsyn: Any,
+        blim: Any = None,
+        bmean: Any = 0.0,
+        init_bias: Any = None,
+        wlim: Any = None,
+        wmean: Any = 0.0,
+        init_weights: Any = None,
+        fan_in_mode: FanIn = None,
+        dtype: Any = jnp.float32,
+        flow_tolerance: float | None = None,
+    ):
+        super().__init__(dtype=dtype)
+        self.tmem = constant("tmem", tmem, n_neurons, dtype, positive=True)
+        self.tsyn = constant("tsyn", tsyn, n_neurons, dtype, positive=True)
+        self.series = Riccati.of_accuracy(flow_tolerance, dtype)
+        self.weights, self.ic = draw_weights_and_bias(
+            key,
+            wmask,
+            dtype,
+            init_weights=init_weights,
+            wlim=wlim,
+            wmean=wmean,
+            fan_in_mode=fan_in_mode,
+            init_bias=init_bias,
+            blim=blim,
+            bmean=bmean,
+        )
+
+    def time_constants(self) -> tuple[Any, Any]:
+        return self.tmem.value, self.tsyn.value

@@ -1,0 +1,5 @@
+"""Event-driven networks."""
+
+from ._networks import EvNN
+
+__all__ = ["EvNN"]
