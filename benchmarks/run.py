@@ -43,8 +43,8 @@ def measure(chosen: argparse.Namespace) -> Report:
     comparisons = [COMPARISONS[name] for name in chosen.only if name in COMPARISONS]
     checks = [CHECKS[name] for name in chosen.only if name in CHECKS]
     curves = [CURVES[name] for name in chosen.only if name in CURVES]
-    packages = ["this"] if chosen.quick and not comparisons else ["this", "peer"]
-    if (comparisons or checks) and "peer" in packages:
+    packages = ["this"] if chosen.quick else ["this", "peer"]
+    if comparisons or (checks and "peer" in packages):
         environments["peer"] = peer_environment(chosen.peer)
     for comparison in comparisons:
         results = run_comparison(

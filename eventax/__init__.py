@@ -1,3 +1,10 @@
-from .evnn import EvNN
+"""Event-driven simulation of spiking neural networks with exact gradients."""
 
-__all__ = ["EvNN"]
+from importlib.metadata import version
+
+from . import evnn, neuron_models
+from .evnn import EvNN, FFEvNN
+
+__version__ = version("eventax")
+
+__all__ = ["EvNN", "FFEvNN", "__version__", "evnn", "neuron_models"]

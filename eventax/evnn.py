@@ -1,5 +1,5 @@
 """Event-driven networks."""
 
-from ._networks import EvNN
+from ._networks import EvNN, FFEvNN
 
-__all__ = ["EvNN"]
+__all__ = ["EvNN", "FFEvNN"]

@@ -152,7 +152,17 @@ def make_train_chunk(optimizer: optax.GradientTransformation):
     return train_chunk
 
 
-def train(network: EvNN, x: jax.Array, learning_rate: float) -> tuple[EvNN, History]:
+def learning_rates(rate: float, n_steps: int, cooldown: float) -> optax.Schedule:
+    """Constant, then falling to 0 along a cosine in the last part of the steps."""
+    n_falling = round(cooldown * n_steps)
+    falling = optax.cosine_decay_schedule(rate, max(n_falling, 1))
+    constant = optax.constant_schedule(rate)
+    return optax.join_schedules([constant, falling], [n_steps - n_falling])
+
+
+def train(
+    network: EvNN, x: jax.Array, learning_rate: optax.ScalarOrSchedule
+) -> tuple[EvNN, History]:
     """Train on the batches x, shape (steps, batch size), with a progress bar."""
     n_steps = x.shape[0]
     chunk = max(n for n in range(1, 26) if n_steps % n == 0)
@@ -432,6 +442,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=1562, help="optimiser steps")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--lr", type=float, default=0.1, help="learning rate of Adam")
+    parser.add_argument(
+        "--cooldown",
+        type=float,
+        default=0.0,
+        help="part of the steps, the last ones, in which the rate falls to 0",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--out", type=Path, default=Path("out/regression"), help="folder for pictures"
@@ -441,6 +457,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     for name in ("steps", "batch_size"):
         if getattr(args, name) < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1")
+    if not 0 <= args.cooldown <= 1:
+        parser.error("--cooldown must lie between 0 and 1")
     return args
 
 
@@ -452,7 +470,8 @@ def main(argv: Sequence[str] | None = None) -> float:
     batches = training_inputs(key, args.steps, args.batch_size)
     x_test = np.linspace(0.0, X_MAX, N_TEST, dtype=np.float32)
 
-    trained, history = train(untrained, batches, args.lr)
+    rates = learning_rates(args.lr, args.steps, args.cooldown)
+    trained, history = train(untrained, batches, rates)
     prediction = np.asarray(predict(trained, x_test))
     rmse = report(prediction, x_test)
     if args.no_plots:

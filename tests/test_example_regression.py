@@ -51,11 +51,26 @@ def test_silent_outputs_are_counted(example, capsys):
     assert "(1 silent" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("flag", ["--steps", "--batch-size"])
-def test_counts_must_be_positive(example, flag, capsys):
+@pytest.mark.parametrize(
+    ("flag", "value", "rule"),
+    [
+        ("--steps", "0", "must be at least 1"),
+        ("--batch-size", "0", "must be at least 1"),
+        ("--cooldown", "1.5", "must lie between 0 and 1"),
+    ],
+)
+def test_wrong_options_are_refused(example, flag, value, rule, capsys):
     with pytest.raises(SystemExit):
-        example.main([flag, "0"])
-    assert f"{flag} must be at least 1" in capsys.readouterr().err
+        example.main([flag, value])
+    assert f"{flag} {rule}" in capsys.readouterr().err
+
+
+def test_learning_rate_is_constant_and_then_falls(example):
+    assert example.learning_rates(0.1, 4, 0.0)(3) == pytest.approx(0.1)
+    rates = example.learning_rates(0.1, 4, 0.5)
+    assert [float(rates(step)) for step in range(4)] == pytest.approx(
+        [0.1, 0.1, 0.1, 0.05]
+    )
 
 
 def test_same_data_as_the_notebook(example):

@@ -16,8 +16,9 @@ def cached(path: Path, inputs: Arrays, compute: Callable[[], Arrays]) -> Arrays:
         with np.load(path) as stored:
             if str(stored["fingerprint"]) == key:
                 return {name: stored[name] for name in stored.files}
-    arrays = dict(compute())
-    np.savez_compressed(path, fingerprint=key, **arrays)
+    arrays = {**compute(), "fingerprint": np.asarray(key)}
+    with path.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
     return arrays
 
 

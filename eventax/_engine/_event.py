@@ -32,9 +32,7 @@ class Event(NamedTuple):
     @property
     def stays(self) -> Bool[Array, ""]:
         """Whether time does not move at all."""
-        return (
-            (self.kind == IDLE) | (self.kind == TOGETHER) | (self.kind == JUMPED)
-        )
+        return (self.kind == IDLE) | (self.kind == TOGETHER) | (self.kind == JUMPED)
 
     @property
     def is_spike(self) -> Bool[Array, ""]:
@@ -89,6 +87,7 @@ def land(
     shift = (end - t) - event.step
     slope = flow.slope(model, end, z)
     gap, rate = flow.gap_rate(model, end, z, slope)
+    gap = gap + lax.stop_gradient(rate) * shift
 
     who = (jnp.arange(n_neurons) == event.sender) & event.is_spike
     own_rate = lax.stop_gradient(jnp.sum(jnp.where(who, rate, 0)))
@@ -106,7 +105,5 @@ def land(
 
     fired = flow.fire(model, z, who)
     rows = [jnp.where(event.delivers, row, 0) for row in rows]
-    after = flow.receive(
-        model, fired, event.sender, rows, reached & event.delivers
-    )
+    after = flow.receive(model, fired, event.sender, rows, reached & event.delivers)
     return Landed(end + newton, after, crossing, gap)

@@ -56,7 +56,9 @@ class Core(NamedTuple):
     known: Int[Array, ""]  # next entry of the schedule
     events: Int[Array, ""]  # spikes and arrivals so far
     spikes: Int[Array, ""]  # spikes so far
-    first: Int[Array, " neurons"]  # number of a neuron's first spike, max_events if none
+    first: Int[
+        Array, " neurons"
+    ]  # number of a neuron's first spike, max_events if none
     running: Bool[Array, ""]
     status: Int[Array, ""]
 
@@ -108,9 +110,7 @@ def start(problem: Problem, inputs: Inputs) -> tuple[Core, Results]:
     return core, results
 
 
-def iterate(
-    problem: Problem, inputs: Inputs, core: Core
-) -> tuple[Core, Entry, Landed]:
+def iterate(problem: Problem, inputs: Inputs, core: Core) -> tuple[Core, Entry, Landed]:
     """Go to the next event and through it."""
     flow, neurons = problem.flow, jnp.arange(problem.wmask.shape[1])
     model = eqx.combine(inputs.params, problem.static)
@@ -164,10 +164,10 @@ def iterate(
     # Of those at threshold with it, a jump may have taken some below it again.
     gap = flow.gap(model, landed.time, landed.after)
     dropped = (gap < landed.gap) & (gap < 0)
-    together = jnp.where(waiting, core.together, landed.crossing & alive) & event.is_spike
-    first = jnp.where(
-        who & (core.first == problem.max_events), core.spikes, core.first
+    together = (
+        jnp.where(waiting, core.together, landed.crossing & alive) & event.is_spike
     )
+    first = jnp.where(who & (core.first == problem.max_events), core.spikes, core.first)
     running = ~stops
     if problem.awaited is not None:
         fired = (first < problem.max_events) | ~problem.awaited

@@ -127,9 +127,7 @@ def simulate(
             if n_chunks > 1:
                 last = chunk == counts.chunks - 1
                 entries = lax.cond(last, lambda: entries, again)
-            grad = _pull_chunk(
-                problem, inputs, gradient.results, entries, length, grad
-            )
+            grad = _pull_chunk(problem, inputs, gradient.results, entries, length, grad)
             full = jnp.asarray(chunk_length, length.dtype)
             return grad, entries, chunk - 1, full
 
@@ -156,7 +154,11 @@ def simulate(
 
 
 def _run_chunk(
-    problem: Problem, inputs: Inputs, core: Core, results: Results | None, entries: Entry
+    problem: Problem,
+    inputs: Inputs,
+    core: Core,
+    results: Results | None,
+    entries: Entry,
 ) -> tuple[Core, Results | None, Entry, Int[Array, ""]]:
     """Go on until all samples are done or the room for entries is full."""
     room = jax.tree.leaves(entries)[0].shape[0]

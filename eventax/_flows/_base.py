@@ -63,9 +63,7 @@ class AbstractFlow(eqx.Module):
     ) -> tuple[Gaps, Gaps]:
         """The gap and its time derivative along `slope`."""
         one = jax.numpy.ones_like(t)
-        return jax.jvp(
-            lambda t, z: self.gap(model, t, z), (t, z), (one, slope)
-        )
+        return jax.jvp(lambda t, z: self.gap(model, t, z), (t, z), (one, slope))
 
     def fire(self, model: Any, z: PyTree, fired: Bool[Array, " neurons"]) -> PyTree:
         """z after the neurons in `fired` spiked and were reset."""

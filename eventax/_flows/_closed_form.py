@@ -46,5 +46,3 @@ class ClosedForm(AbstractFlow):
 
     def advance(self, model: Any, t: Scalar, z: PyTree, step: Scalar) -> PyTree:
         return model.solution(z, step)
-
-

@@ -213,7 +213,9 @@ def _moment_series(weights: Callable[[int], float]) -> list[float]:
 
 # Legendre moments of exp(-r s) over -1/2 < s < 1/2, as power series in r².
 _MEAN = _moment_series(lambda k: 1 / (4**k * factorial(2 * k + 1)))
-_FIRST = _moment_series(lambda k: 1 / (4 ** (k + 1) * (2 * k + 3) * factorial(2 * k + 1)))
+_FIRST = _moment_series(
+    lambda k: 1 / (4 ** (k + 1) * (2 * k + 3) * factorial(2 * k + 1))
+)
 _SECOND = _moment_series(lambda k: 1 / (4 ** (k + 1) * (2 * k + 3) * factorial(2 * k)))
 _ALPHA_1 = [9 / 4 * a - 15 * b for a, b in zip(_MEAN, _SECOND, strict=True)]
 _ALPHA_2 = [-12 * a for a in _FIRST]

@@ -50,3 +50,46 @@ def rising_root(
     start = (0, low, high, guess, wanted)
     _, low, high, x, _ = lax.while_loop(cond, body, start)
     return jnp.clip(x, low, high)
+
+
+def first_rise(
+    start: Values, start_slope: Values, end: Values, end_slope: Values
+) -> Values:
+    """Where in [0, 1] the cubic with these end values and slopes first rises through 0.
+
+    inf where it does not. The cubic shows an up-and-down crossing that the values at
+    the ends hide. Starts below 0. Found to about 1e-4.
+    """
+    b = 3 * (end - start) - 2 * start_slope - end_slope
+    a = start_slope + end_slope - 2 * (end - start)
+
+    def cubic(s: Values) -> Values:
+        return start + s * (start_slope + s * (b + s * a))
+
+    # Extrema cut [0, 1] into pieces on which the cubic is monotone. The quadratic
+    # formula in the form that does not cancel, nor divide by a small leading term.
+    root = jnp.sqrt(jnp.maximum(b * b - 3 * a * start_slope, 0))
+    real = b * b >= 3 * a * start_slope
+    w = -(b + jnp.where(b >= 0, root, -root))
+    one = jnp.where(a == 0, 0, w / jnp.where(a == 0, 1, 3 * a))
+    two = jnp.where(w == 0, 0, start_slope / jnp.where(w == 0, 1, w))
+    one, two = (jnp.where(real, jnp.clip(x, 0, 1), 0) for x in (one, two))
+    first, second = jnp.minimum(one, two), jnp.maximum(one, two)
+
+    low = jnp.where(cubic(first) >= 0, 0, jnp.where(cubic(second) >= 0, first, second))
+    high = jnp.where(cubic(first) >= 0, first, jnp.where(cubic(second) >= 0, second, 1))
+    rises = cubic(high) >= 0
+    value_low, value_high = cubic(low), cubic(high)
+    for k in range(8):
+        # Regula falsi with a halving now and then against a stuck end.
+        span = jnp.where(value_high == value_low, 1, value_high - value_low)
+        middle = 0.5 if k % 3 == 2 else jnp.clip(-value_low / span, 0.02, 0.98)
+        new = low + middle * (high - low)
+        value = cubic(new)
+        above = value >= 0
+        high, value_high = (
+            jnp.where(above, new, high),
+            jnp.where(above, value, value_high),
+        )
+        low, value_low = jnp.where(above, low, new), jnp.where(above, value_low, value)
+    return jnp.where(rises, high, jnp.inf)

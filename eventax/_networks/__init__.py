@@ -1,3 +1,4 @@
 from ._evnn import EvNN
+from ._ffevnn import FFEvNN
 
-__all__ = ["EvNN"]
+__all__ = ["EvNN", "FFEvNN"]

@@ -5,31 +5,74 @@ from __future__ import annotations
 from typing import Any
 
 import diffrax
+import numpy as np
+import optimistix as optx
 
-from .._flows import AbstractFlow
+from .._flows import AbstractFlow, Numerical
 from .._neurons import NeuronModel
+from ._checks import check_positive
 
+# Segments kept for the gradient at once, and chunks of that many.
 CHUNK_LENGTH = 256
-N_CHUNKS = 1
+N_CHUNKS = 256
 
 
 def choose_flow(
-    model: NeuronModel,
-    solver: Any,
-    stepsize: Any,
-    controller: Any,
-    root_finder: Any,
+    model: NeuronModel, solver: Any, stepsize: Any, controller: Any, root_finder: Any
 ) -> AbstractFlow:
+    """The model's own flow, or numerical integration if it has none or a solver is
+    given."""
+    _check("solver", solver, diffrax.AbstractSolver)
+    _check("stepsize_controller", controller, diffrax.AbstractStepSizeController)
+    _check("root_finder", root_finder, optx.AbstractRootFinder)
+    stepsize = check_positive("solver_stepsize", stepsize)
     own = model.flow()
     if own is not None and solver is None:
         return own
-    raise NotImplementedError
+    if controller is None and solver is None:
+        controller = default_controller(model.dtype)
+    if isinstance(controller, diffrax.ConstantStepSize):
+        controller = None
+    if isinstance(controller, diffrax.StepTo):
+        raise ValueError(
+            "`stepsize_controller` must not be diffrax.StepTo: events, not a list, tell "
+            "where steps end. Use a fixed `solver_stepsize` or diffrax.PIDController."
+        )
+    solver = diffrax.Tsit5() if solver is None else solver
+    if controller is not None and solver.error_order(None) is None:  # pyright: ignore
+        raise ValueError(
+            f"`stepsize_controller` needs a solver that estimates its error; got "
+            f"solver={type(solver).__name__}(). Use diffrax.Tsit5(), say, or a fixed "
+            "`solver_stepsize` without a controller."
+        )
+    return Numerical(solver, controller, stepsize, root_finder)
+
+
+def default_controller(dtype: np.dtype) -> diffrax.PIDController:
+    """Error control of models that are integrated and leave the choice to us.
+
+    The largest error of any neuron counts, not their mean.
+    """
+    rtol, atol = (1e-5, 1e-6) if dtype == np.float32 else (1e-8, 1e-10)
+    return diffrax.PIDController(rtol=rtol, atol=atol, norm=optx.max_norm)
 
 
 def choose_checkpoints(adjoint: Any) -> tuple[int, int]:
+    """Length and number of the chunks through which gradients go."""
     if adjoint is None:
         return CHUNK_LENGTH, N_CHUNKS
-    if isinstance(adjoint, diffrax.RecursiveCheckpointAdjoint):
-        n = adjoint.checkpoints
-        return (CHUNK_LENGTH, N_CHUNKS) if n is None else (n, n)
-    raise NotImplementedError
+    if not isinstance(adjoint, diffrax.RecursiveCheckpointAdjoint):
+        raise ValueError(
+            "`adjoint` must be None or diffrax.RecursiveCheckpointAdjoint(checkpoints="
+            f"n), which keeps n states twice; got {adjoint!r}."
+        )
+    n = adjoint.checkpoints
+    return (CHUNK_LENGTH, N_CHUNKS) if n is None else (n, n)
+
+
+def _check(name: str, value: Any, kind: type) -> None:
+    if value is not None and not isinstance(value, kind):
+        raise TypeError(
+            f"`{name}` must be a {kind.__module__.split('.')[0]} "
+            f"{kind.__name__} instance, or None; got {value!r}."
+        )

@@ -112,7 +112,7 @@ class NeuronModel(eqx.Module):
         """How the state moves between events; None means by numerical integration."""
         return None
 
-    def sender_leaves(self) -> list[Float[Array, "senders neurons"]]:
+    def sender_leaves(self) -> list[Any]:
         """Parameters of which an arriving spike reads its own sender's row only.
 
         The rows are handed to `receive`. Their gradients are then gathered row by row,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import Any, Self
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -58,7 +58,7 @@ class ColumnModel(NeuronModel):
         """Columns after a spike whose weights onto all neurons are `rows`."""
 
     @abc.abstractmethod
-    def weight_leaves(self) -> list[Float[Array, "senders neurons"]]:
+    def weight_leaves(self) -> list[Any]:
         """The leaves (N+M, N) whose rows `arrive` gets."""
 
     def padded_size(self, n_neurons: int) -> int:
@@ -67,7 +67,7 @@ class ColumnModel(NeuronModel):
         plain = not self.overrides(*_PUBLIC)
         return -(-n_neurons // lanes) * lanes if plain else n_neurons
 
-    def padded(self, extra: int) -> Self:
+    def padded(self, extra: int) -> ColumnModel:
         """The same population with `extra` neurons that nobody hears."""
         n = self.ic.shape[-1]
 
@@ -114,7 +114,7 @@ class ColumnModel(NeuronModel):
         cls = type(self)
         return any(getattr(cls, m) is not getattr(ColumnModel, m) for m in methods)
 
-    def sender_leaves(self) -> list[Float[Array, "senders neurons"]]:
+    def sender_leaves(self) -> list[Any]:
         return [] if self.overrides("input_spike") else self.weight_leaves()
 
     def unpack(self, y: Any) -> Any:

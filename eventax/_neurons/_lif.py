@@ -49,7 +49,7 @@ class AbstractLIF(ColumnModel):
         (w,) = rows
         return v, i + w
 
-    def weight_leaves(self) -> list[Float[Array, "senders neurons"]]:
+    def weight_leaves(self) -> list[Any]:
         return [self.weights]
 
     # Closed form -----------------------------------------------------------------

@@ -52,7 +52,7 @@ class AbstractQIF(ColumnModel):
         phase, i = y[..., 0], y[..., 1]
         return jnp.stack([jnp.pi * jnp.tan(jnp.pi * (phase - 0.5)), i], axis=-1)
 
-    def weight_leaves(self) -> list[Float[Array, "senders neurons"]]:
+    def weight_leaves(self) -> list[Any]:
         return [self.weights]
 
     def flow(self) -> AbstractFlow | None:

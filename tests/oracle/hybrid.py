@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from .network import Network
+from .network import Network, Segment
 from .trace import Trace
 
 StopAfter = Sequence[int] | Callable[[Sequence[float], Sequence[int]], bool] | None
@@ -117,7 +117,7 @@ class _Loop:
             for time in channel[channel <= t_max]:
                 self._send(float(time), sender)
 
-    def flow(self):
+    def flow(self) -> Segment:
         """Segment from now to the next event."""
         t_end = self._waiting[0][0] if self._waiting else self.t_max
         return self.network.flow(
@@ -209,7 +209,7 @@ def _as_predicate(
 def _canonical(events: list[tuple[int, int]]) -> tuple[int, ...]:
     """Events with each run of arrivals sorted."""
     ordered: list[int] = []
-    for kind, run_ in itertools.groupby(events, key=lambda event: event[0]):
-        ids = [event[1] for event in run_]
+    for kind, group in itertools.groupby(events, key=lambda event: event[0]):
+        ids = [event[1] for event in group]
         ordered += sorted(ids) if kind else ids
     return tuple(ordered)

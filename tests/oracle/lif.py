@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
 from .hybrid import StopAfter, run
@@ -32,14 +33,14 @@ _TINY = 1e-300  # leaves brentq's relative tolerance, 4 ulp, in charge
 
 
 def simulate(
-    weights: np.ndarray,
-    ic: np.ndarray | float,
+    weights: ArrayLike,
+    ic: ArrayLike,
     in_spike_times: np.ndarray | None = None,
     *,
-    tmem: np.ndarray | float,
-    tsyn: np.ndarray | float,
-    thresh: np.ndarray | float = 1.0,
-    vreset: np.ndarray | float = 0.0,
+    tmem: ArrayLike,
+    tsyn: ArrayLike,
+    thresh: ArrayLike = 1.0,
+    vreset: ArrayLike = 0.0,
     t_max: float,
     t0: float = 0.0,
     delays: np.ndarray | float | None = None,
@@ -153,7 +154,7 @@ class _Lif:
     def _scalar_gap_and_drift(
         self, state: np.ndarray, k: int
     ) -> tuple[Callable[[float], float], Callable[[float], float]]:
-        """v - thresh and tau_m v' of one neuron, as functions of the time elapsed."""
+        """Gap and tau_m v' of one neuron, as functions of the time elapsed."""
         numbers = (state[k, 0], state[k, 1], self.ic[k], self.a[k], self.b[k])
         v0, i0, ic, a, b = map(float, numbers)
         return (
@@ -165,12 +166,12 @@ class _Lif:
 def _voltage(
     v0: float, i0: float, ic: float, a: float, b: float, level: float, s: float
 ) -> float:
-    """V(s) - level of one neuron."""
+    """Distance of v(s) above `level`, of one neuron."""
     y = abs(a - b) * s
     mean = -math.expm1(-y) / y if y else 1.0
     kernel = a * s * math.exp(-min(a, b) * s) * mean
     return (ic - level) + (v0 - ic) * math.exp(-a * s) + i0 * kernel
 
 
-def _per_neuron(value: np.ndarray | float, n_neurons: int) -> np.ndarray:
+def _per_neuron(value: ArrayLike, n_neurons: int) -> np.ndarray:
     return np.broadcast_to(np.asarray(value, np.float64), (n_neurons,))

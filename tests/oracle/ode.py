@@ -101,11 +101,11 @@ class _Ode:
         options: dict[str, float],
     ) -> None:
         self.gap, self.reset, self.arrive = gap, reset, arrive
-        self._dynamics, self._shape, self._options = dynamics, shape, options
+        self.shape, self._dynamics, self._options = shape, dynamics, options
         self._transversal = transversal
 
     def flow(self, t: float, state: np.ndarray, t_end: float, tie: float) -> Segment:
-        solver = DOP853(self._rate, t, state.reshape(-1), t_end, **self._options)
+        solver = DOP853(self.rate, t, state.reshape(-1), t_end, **self._options)
         steps: list[_Step] = []
 
         def at(time: float) -> np.ndarray:
@@ -127,10 +127,11 @@ class _Ode:
                 late = (k for k, s in crossings.items() if s <= first + tie)
                 return Segment(step.t + first, step.at(first), tuple(sorted(late)), at)
         late = np.flatnonzero(_about_to_cross(steps[-1], tie)).tolist()
-        return Segment(t_end, solver.y.reshape(self._shape), tuple(late), at)
+        return Segment(t_end, solver.y.reshape(self.shape), tuple(late), at)
 
-    def _rate(self, t: float, flat: np.ndarray) -> np.ndarray:
-        return self._dynamics(t, flat.reshape(self._shape)).reshape(-1)
+    def rate(self, t: float, flat: np.ndarray) -> np.ndarray:
+        """Time derivative of the flattened state."""
+        return self._dynamics(t, flat.reshape(self.shape)).reshape(-1)
 
 
 class _Step:
@@ -146,13 +147,13 @@ class _Step:
     def at(self, s: float) -> np.ndarray:
         """State after `s` <= h, by one Runge-Kutta step of that length."""
         if s == self.h:
-            return self._end.reshape(self._ode._shape)
+            return self._end.reshape(self._ode.shape)
         stages = np.empty((DOP853.n_stages, len(self._y)))
         stages[0] = self._f
         for j in range(1, DOP853.n_stages):
             y = self._y + s * (DOP853.A[j, :j] @ stages[:j])
-            stages[j] = self._ode._rate(self.t + DOP853.C[j] * s, y)
-        return (self._y + s * (DOP853.B @ stages)).reshape(self._ode._shape)
+            stages[j] = self._ode.rate(self.t + DOP853.C[j] * s, y)
+        return (self._y + s * (DOP853.B @ stages)).reshape(self._ode.shape)
 
     def gap(self, s: float, neuron: int) -> float:
         """Distance above threshold of one neuron after `s`."""
@@ -164,7 +165,7 @@ class _Step:
         times = self.t + self.h * _NODES
         states = self._solver.dense_output()(times).T
         states[0], states[-1] = self._y, self._end
-        shaped = states.reshape(len(_NODES), *self._ode._shape)
+        shaped = states.reshape(len(_NODES), *self._ode.shape)
         gaps = np.array(
             [self._ode.gap(t, y) for t, y in zip(times, shaped, strict=True)]
         )

@@ -12,6 +12,7 @@ crossing is transversal.
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from . import ode
 from .hybrid import StopAfter
@@ -21,12 +22,12 @@ _PI_2 = 1.0 / np.pi**2
 
 
 def simulate(
-    weights: np.ndarray,
-    ic: np.ndarray | float,
+    weights: ArrayLike,
+    ic: ArrayLike,
     in_spike_times: np.ndarray | None = None,
     *,
-    tmem: np.ndarray | float,
-    tsyn: np.ndarray | float,
+    tmem: ArrayLike,
+    tsyn: ArrayLike,
     t_max: float,
     t0: float = 0.0,
     delays: np.ndarray | float | None = None,

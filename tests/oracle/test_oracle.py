@@ -1,4 +1,4 @@
-"""The oracle against truths derived by hand, and its two integrators against another.
+"""The oracle against truths derived by hand, and one integrator against the other.
 
 The tolerances are a few times the rounding of the numbers involved (closed form), or
 the integrator's accumulated error (1e-12 on times of order 10).
@@ -66,15 +66,13 @@ def random_network(seed, n=5, m=3, size=1.5):
 
 
 def test_shares_no_code_with_what_it_checks():
-    allowed = {"numpy", "scipy", "pytest"}
     for path in Path(__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.level == 0:
                 names = [node.module]
-            outside = {name.split(".")[0] for name in names}
-            assert not outside & {"jax", "eventax", "equinox", "diffrax"}, path
-            assert outside & allowed == outside & {"numpy", "scipy", "pytest"}
+            roots = {name.split(".")[0] for name in names}
+            assert not roots & {"jax", "jaxlib", "eventax", "equinox", "diffrax"}, path
 
 
 # Closed forms
@@ -106,8 +104,16 @@ def test_a_spike_at_exactly_t_max_counts():
     last = 3 * 10.0 * np.log(2.0)
     options = {"tmem": 10.0, "tsyn": 5.0}
     assert len(lif.simulate([[0.0]], 2.0, t_max=last, **options).times) == 3
+    # Within rounding of the last spike either side is "exactly".
+    for t_max in (last * (1 - 4e-16), last * (1 + 4e-16)):
+        assert len(lif.simulate([[0.0]], 2.0, t_max=t_max, **options).times) == 3
     trace = lif.simulate([[0.0]], 2.0, t_max=last * (1 - 1e-9), **options)
     assert len(trace.times) == 2
+
+    tau, w = 10.0, np.sqrt(1.75)
+    last = tau / w * (np.pi / 2 + np.arctan(0.5 / w)) + tau * np.pi / w
+    for t_max in (last * (1 - 3e-13), last, last * (1 + 3e-13)):
+        assert len(qif.simulate([[0.0]], 2.0, t_max=t_max, **options).times) == 2
 
 
 @pytest.mark.parametrize("ratio", [1.0, 1.0 + 1e-12, 1.0 + 1e-9])
@@ -256,6 +262,20 @@ def test_inhibition_by_voltage_is_in_time():
     np.testing.assert_allclose(trace.state[:, 0], [0.2, 0.7], atol=CLOSED_FORM)
 
 
+@pytest.mark.parametrize("rate", [0.1, 0.17, 0.3, 0.7])
+def test_crossings_that_differ_by_rounding_are_simultaneous(rate):
+    # Both reach 1 at t = 1 / rate, in different floating-point numbers. Were 1 first
+    # by an ulp it would fire; at the same instant 0 comes first and holds it back.
+    start = np.array([[0.0], [-2.0], [-0.7]])
+    weights = np.zeros((3, 3))
+    weights[0, 1:] = -0.5
+    trace = drift_with_jumps(
+        weights, rate * (1.0 - start), state=start, t_max=1.1 / rate
+    )
+    assert trace.spike_order == (0,)
+    np.testing.assert_allclose(trace.times, 1 / rate, rtol=INTEGRATED)
+
+
 def test_a_jump_over_threshold_fires_at_once_and_cascades():
     weights = np.zeros((4, 3))
     weights[3, 1] = 1.2  # the input lifts 1, which lifts 2, which lifts 0
@@ -318,7 +338,7 @@ def test_delays():
     )
     expected = [0.0, 0.0, 5.0, 5.0 * np.exp(-1 / 5.0)]
     np.testing.assert_allclose(trace.observed[:, 1, 1], expected, rtol=CLOSED_FORM)
-    np.testing.assert_allclose(trace.observed[0, 0], [0.0, 0.1], rtol=CLOSED_FORM)
+    np.testing.assert_allclose(trace.observed[0, 0], [0.0, 0.1], atol=CLOSED_FORM)
     assert trace.events == (0, -1)
 
 
@@ -326,17 +346,6 @@ def test_delays():
 
 
 def test_observation_is_right_continuous_and_in_the_order_given():
-    trace = lif.simulate(
-        [[0.0], [0.0]],
-        0.0,
-        np.array([[7.0, np.inf, 0.0]]),
-        tmem=10.0,
-        tsyn=5.0,
-        t_max=7.0,
-        observe_at=[7.0, 0.0, 5.0],
-    )
-    assert trace.observed.shape == (3, 1, 2)
-    # Weight 0 leaves no trace; the same with weight 1:
     trace = lif.simulate(
         [[0.0], [1.0]],
         -9.0,
@@ -346,6 +355,7 @@ def test_observation_is_right_continuous_and_in_the_order_given():
         t_max=7.0,
         observe_at=[7.0, 0.0, 5.0],
     )
+    assert trace.observed.shape == (3, 1, 2)
     expected = [1.0 + np.exp(-7 / 5.0), 1.0, np.exp(-1.0)]
     np.testing.assert_allclose(trace.observed[:, 0, 1], expected, rtol=CLOSED_FORM)
 
@@ -455,15 +465,13 @@ def test_entries_add_up_to_the_directional_derivative(model, size, noise, tolera
     rng = np.random.default_rng(0)
 
     def loss(p):
-        trace = model.simulate(**p, t_max=25.0)
+        trace = model.simulate(**p, t_max=40.0)
         return float(np.sin(trace.times / 10.0).sum()), trace.events
 
-    assert len(loss(params)[1]) > 6
+    assert len(loss(params)[1]) >= 8
     names = ("weights", "in_spike_times", "tsyn")
-    found = fd.gradient(
-        loss, params, entries={n: np.ones(params[n].shape, bool) for n in names},
-        noise=noise,
-    )  # fmt: skip
+    every = {name: np.ones(params[name].shape, bool) for name in names}
+    found = fd.gradient(loss, params, entries=every, noise=noise)
     direction = {name: rng.normal(size=params[name].shape) for name in names}
     along = fd.directional(loss, params, direction, noise=noise)
     total = sum(float((found.value[n] * direction[n]).sum()) for n in names)

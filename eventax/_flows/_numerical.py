@@ -1,0 +1,197 @@
+"""Flow by numerical integration, for any neuron that states its dynamics."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import diffrax
+import jax
+import jax.lax as lax
+import jax.numpy as jnp
+import optimistix as optx
+from jaxtyping import Array, Bool, PyTree
+
+from ._base import AbstractFlow, Gaps, Scalar, Segment
+from ._roots import first_rise
+from ._runge_kutta import Step, take_step
+
+# A crossing this near to the end of a step, relative to the step, is reached from
+# there along a straight line; the error is of second order in it.
+NEAR = 1e-3
+
+
+class Notes(NamedTuple):
+    """Step sizes between segments."""
+
+    usual: Scalar  # the next step if nothing shortens it
+    aim: Scalar  # where a crossing is expected within the next step, inf if none
+    controller: PyTree
+
+
+class Numerical(AbstractFlow):
+    """Steps of a diffrax solver, fixed or under a step-size controller.
+
+    Between the ends of a step a cubic shows whether and where a gap rises through 0. A
+    step that ends there is tried next, until a crossing lies at the end of a step: so
+    spike times have the precision of the solver, not that of the cubic. With a
+    `root_finder`, that one searches instead. A segment is one trial.
+    """
+
+    solver: diffrax.AbstractSolver
+    controller: diffrax.AbstractStepSizeController | None  # None: fixed steps
+    stepsize: float
+    root_finder: optx.AbstractRootFinder | None
+
+    def remember(self, model: Any, t: Scalar, z: PyTree) -> Notes:
+        first, state = jnp.asarray(self.stepsize, t.dtype), ()
+        if self.controller is not None:
+            end, state = self.controller.init(
+                self._terms(model), t, t + first, z, first, None, _call, self._order()
+            )
+            first = jnp.asarray(end - t, t.dtype)
+        state = jax.tree.map(jnp.asarray, state)
+        return Notes(first, jnp.asarray(jnp.inf, t.dtype), state)
+
+    def advance(self, model: Any, t: Scalar, z: PyTree, step: Scalar) -> PyTree:
+        return self._step(model, t, z, step).end
+
+    def find(
+        self,
+        model: Any,
+        t: Scalar,
+        z: PyTree,
+        memory: Notes,
+        bound: Scalar,
+        alive: Bool[Array, " neurons"],
+    ) -> Segment:
+        whole = bound - t
+        step = jnp.minimum(jnp.minimum(memory.usual, memory.aim), whole)
+        slope = model.slope(t, z)
+        gap, rate = self.gap_rate(model, t, z, slope)
+        trial = self._step(model, t, z, step)
+        keep, usual, state = self._control(model, t, z, step, trial, memory)
+        last = step >= whole
+        tried = t + step
+        end_gap, end_rate = self.gap_rate(model, tried, trial.end, trial.slope)
+        inner = first_rise(gap, rate * step, end_gap, end_rate * step)
+        rising = alive & (gap < 0)
+        inner = jnp.where(rising & (inner <= 1), inner * step, jnp.inf)
+        # What rounding leaves uncertain about times here.
+        blur = 4 * jnp.finfo(t.dtype).eps * jnp.maximum(jnp.abs(t), jnp.abs(tried))
+        reach = NEAR * step + blur
+
+        if self.root_finder is not None:
+            step, trial = self._search(model, t, z, step, trial, inner, keep)
+            tried = t + step
+            end_gap, end_rate = self.gap_rate(model, tried, trial.end, trial.slope)
+            last = last & (step >= whole)
+
+        away = -end_gap / jnp.where(end_rate > 0, end_rate, 1)  # from the step's end
+        near = rising & (end_rate > 0) & (jnp.abs(away) <= reach)
+        near = near & ((away <= 0) | ~last)
+        waits = jnp.where(near, step + away, inner)
+        wait = jnp.min(waits)
+        above = alive & (gap >= 0)
+        jumped = jnp.any(above)
+        spikes = keep & (wait < jnp.inf) & (wait >= step - reach)
+        misses = keep & (wait < step - reach) & (step > 0)
+        stays = jumped | misses | ~keep
+        end_time = jnp.where(last, bound, tried)
+        time = jnp.where(spikes, jnp.clip(t + wait, t, bound), end_time)
+        time = jnp.where(stays, t, time)
+        # A step that cannot be told from none: the state diverges.
+        lost = ~keep & (usual <= blur)
+        aim = jnp.where(misses, jnp.maximum(wait, blur), jnp.inf)
+        new = Notes(usual, aim, state)
+        return Segment(
+            time=jnp.where(lost, jnp.nan, time),
+            step=jnp.where(stays, 0, step),
+            end=jax.tree.map(lambda a, b: jnp.where(stays, a, b), z, trial.end),
+            crossed=jnp.where(jumped, above, spikes & (waits <= wait)),
+            jumped=jumped,
+            memory=jax.tree.map(
+                lambda new, old: jnp.where(jumped, old, new), new, memory
+            ),
+        )
+
+    def _step(self, model: Any, t: Scalar, z: PyTree, step: Scalar) -> Step:
+        return take_step(self.solver, model.slope, t, z, model.slope(t, z), step)
+
+    def _control(
+        self, model: Any, t: Scalar, z: PyTree, step: Scalar, trial: Step, memory: Notes
+    ) -> tuple[Bool[Array, ""], Scalar, PyTree]:
+        """Whether to keep a step, the next one, and the controller's state."""
+        finite = [jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(trial.end)]
+        finite = jnp.all(jnp.stack(finite))
+        if self.controller is None:
+            # Nothing may shorten a fixed step: a state that is not finite is an error.
+            return finite, jnp.where(finite, memory.usual, 0), memory.controller
+        keep, start, end, _, state, _ = self.controller.adapt_step_size(
+            t,
+            t + step,
+            z,
+            trial.end,
+            None,
+            trial.error,
+            self._order(),
+            memory.controller,
+        )
+        # A step of no length proves nothing.
+        keep = (keep & finite) | (step <= 0)
+        offered = jnp.where(finite, end - start, step / 5).astype(step.dtype)
+        # A step that an event cut short says little about the usual one.
+        kept = jnp.where(
+            step < memory.usual, jnp.maximum(offered, memory.usual), offered
+        )
+        usual = jnp.where(keep, kept, jnp.minimum(offered, step / 2))
+        state = jax.tree.map(
+            lambda new, old: jnp.where(keep & (step > 0), new, old).astype(old.dtype),
+            state,
+            memory.controller,
+        )
+        return keep, jnp.where(step > 0, usual, memory.usual), state
+
+    def _search(
+        self,
+        model: Any,
+        t: Scalar,
+        z: PyTree,
+        step: Scalar,
+        trial: Step,
+        inner: Gaps,
+        keep: Bool[Array, ""],
+    ) -> tuple[Scalar, Step]:
+        """The step to the first crossing by the user's root finder."""
+        wait = jnp.min(inner)
+        who = inner <= wait
+        hits = keep & (wait < jnp.inf)
+
+        def gap(step: Scalar, _: Any) -> Scalar:
+            end = self.advance(model, t, z, step)
+            gaps = self.gap(model, t + step, end)
+            return jnp.max(jnp.where(who, gaps, -jnp.inf))
+
+        found = optx.root_find(
+            gap,
+            self.root_finder,  # pyright: ignore[reportArgumentType]
+            jnp.where(hits, wait, step),
+            options={"lower": jnp.zeros_like(step), "upper": step},
+            throw=False,
+        ).value
+        found = jnp.where(hits & jnp.isfinite(found), jnp.clip(found, 0, step), step)
+        found = lax.stop_gradient(found)
+        there = self._step(model, t, z, found)
+        pick = lambda a, b: jax.tree.map(lambda x, y: jnp.where(hits, x, y), a, b)  # noqa: E731
+        return found, Step(
+            pick(there.end, trial.end), trial.error, pick(there.slope, trial.slope)
+        )
+
+    def _terms(self, model: Any) -> diffrax.ODETerm:
+        return diffrax.ODETerm(lambda t, z, args: model.slope(t, z))
+
+    def _order(self) -> Any:
+        return self.solver.error_order(None)  # pyright: ignore[reportArgumentType]
+
+
+def _call(terms: Any, t: Any, z: PyTree, args: Any) -> PyTree:
+    return terms.vf(t, z, args)
