@@ -17,8 +17,7 @@ def cached(path: Path, inputs: Arrays, compute: Callable[[], Arrays]) -> Arrays:
             if str(stored["fingerprint"]) == key:
                 return {name: stored[name] for name in stored.files}
     arrays = {**compute(), "fingerprint": np.asarray(key)}
-    with path.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+    np.savez_compressed(path, **arrays)  # pyright: ignore[reportArgumentType]
     return arrays
 
 

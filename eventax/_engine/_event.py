@@ -56,6 +56,17 @@ class Landed(NamedTuple):
     gap: Float[Array, " neurons"]  # signed distance to threshold just before it
 
 
+def _newton(event: Event, who: Array, gap: Array, rate: Array) -> Float[Array, ""]:
+    """-g/g' of the neuron that crosses, 0 in value."""
+    own_rate = lax.stop_gradient(jnp.sum(jnp.where(who, rate, 0)))
+    own_gap = jnp.sum(jnp.where(who, gap, 0))
+    # A tangential crossing has no derivative; it counts as one that does not move.
+    moves = (event.kind == CROSSING) | (event.kind == TOGETHER)
+    moves = moves & (own_rate > jnp.finfo(own_rate.dtype).tiny ** 0.5)
+    newton = jnp.where(moves, -own_gap / jnp.where(moves, own_rate, 1), 0)
+    return newton - lax.stop_gradient(newton)
+
+
 def land(
     flow: AbstractFlow,
     model: Any,
@@ -75,14 +86,14 @@ def land(
     implicit function theorem. The flow itself is differentiated at a fixed length:
     its derivative by the length is the slope at the end.
 
-    `advanced` is the state after `event.step`, where it is known already.
+    `advanced` is the state after `event.step`, where it is known already and only the
+    value of the result is wanted.
     """
     n_neurons = reached.shape[0]
     end = jnp.where(event.is_known, known_time, event.time)
     end = jnp.where(event.stays, t, end)
-    if advanced is None:
-        advanced = flow.advance(model, t, z, event.step)
-    z = advanced
+    value_only = advanced is not None
+    z = advanced if value_only else flow.advance(model, t, z, event.step)
     # The part of the way that the flow did not cover, zero in value for exact flows.
     shift = (end - t) - event.step
     slope = flow.slope(model, end, z)
@@ -90,13 +101,10 @@ def land(
     gap = gap + lax.stop_gradient(rate) * shift
 
     who = (jnp.arange(n_neurons) == event.sender) & event.is_spike
-    own_rate = lax.stop_gradient(jnp.sum(jnp.where(who, rate, 0)))
-    own_gap = jnp.sum(jnp.where(who, gap, 0))
-    continuous = (event.kind == CROSSING) | (event.kind == TOGETHER)
-    newton = jnp.where(
-        continuous & (own_rate > 0), -own_gap / jnp.where(own_rate > 0, own_rate, 1), 0
-    )
-    newton = newton - lax.stop_gradient(newton)
+    if value_only:
+        newton = jnp.zeros_like(end)
+    else:
+        newton = _newton(event, who, gap, rate)
     z = jax.tree.map(lambda x, dx: x + dx * (shift + newton), z, slope)
 
     # Within rounding of the event's time: crossing at the same instant.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -31,8 +32,7 @@ class Settings(NamedTuple):
     t0: float
     max_time: float
     max_events: int
-    chunk_length: int
-    n_chunks: int
+    checkpoints: int | None
 
 
 class Run(NamedTuple):
@@ -98,11 +98,15 @@ def run(
         t0=t0,
         t_end=t_end,
     )
-    outcome = simulate(problem, inputs, settings.chunk_length, settings.n_chunks)
+    chunk_length, n_chunks = _gradient_room(settings, known.times.shape[0])
+    outcome = simulate(problem, inputs, chunk_length, n_chunks)
     status = jnp.where(problems > OK, problems, outcome.status)
     results = outcome.results
     times, states = eqxi.branched_error_if(
-        (results.times, results.seen), status > OK, status, _messages(settings)
+        (results.times, results.seen),
+        status > OK,
+        status,
+        _messages(settings, chunk_length * n_chunks),
     )
     return Run(
         times=times[:-1],
@@ -129,10 +133,23 @@ def _problems_with_times(
     return jnp.where(jnp.any(jnp.isnan(in_spike_times)), NAN_INPUT, problem)
 
 
-def _messages(settings: Settings) -> list[str]:
+def _gradient_room(settings: Settings, n_known: int) -> tuple[int, int]:
+    """Length and number of the chunks through which a gradient can be taken.
+
+    Room is memory that is set aside, so it is made for what is likely, with a margin:
+    for every event, and for the steps that the flow makes between them.
+    """
+    if settings.checkpoints is not None:
+        return settings.checkpoints, settings.checkpoints
+    steps = settings.flow.likely_steps(settings.max_time - settings.t0)
+    segments = 4 * (settings.max_events + n_known) + 2 * steps
+    chunk_length = max(256, math.isqrt(segments))
+    return chunk_length, -(-segments // chunk_length)
+
+
+def _messages(settings: Settings, segments: int) -> list[str]:
     """By status."""
     t0, last = settings.t0, settings.max_time
-    segments = settings.chunk_length * settings.n_chunks
     messages = {
         OK: "no error",
         TOO_MANY_EVENTS: (

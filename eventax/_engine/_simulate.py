@@ -120,13 +120,13 @@ def simulate(
         def body(carry):
             grad, entries, chunk, length = carry
 
-            def again():
+            def again(entries: Entry) -> Entry:
                 core = _at(history.starts, chunk)
-                return _run_chunk(problem, inputs, core, None, history.entries)[2]
+                return _run_chunk(problem, inputs, core, None, entries)[2]
 
             if n_chunks > 1:
                 last = chunk == counts.chunks - 1
-                entries = lax.cond(last, lambda: entries, again)
+                entries = lax.cond(last, lambda entries: entries, again, entries)
             grad = _pull_chunk(problem, inputs, gradient.results, entries, length, grad)
             full = jnp.asarray(chunk_length, length.dtype)
             return grad, entries, chunk - 1, full
@@ -242,10 +242,12 @@ def _room(tree: PyTree, length: int) -> PyTree:
 
 def _put(stack: PyTree, k: Int[Array, ""], item: PyTree) -> PyTree:
     def put(stack: Array, item: Array) -> Array:
-        return stack.at[k].set(item, mode="promise_in_bounds")
+        return lax.dynamic_update_index_in_dim(stack, item, k, 0)
 
     return jax.tree.map(put, stack, item)
 
 
 def _at(stack: PyTree, k: Int[Array, ""]) -> PyTree:
-    return jax.tree.map(lambda x: x.at[k].get(mode="promise_in_bounds"), stack)
+    return jax.tree.map(
+        lambda x: lax.dynamic_index_in_dim(x, k, 0, keepdims=False), stack
+    )

@@ -46,6 +46,13 @@ class AbstractFlow(eqx.Module):
         """Inverse of `enter`."""
         return model.pack(z)
 
+    def likely_steps(self, span: float) -> int:
+        """How many segments that end at no event to expect in a time `span`, at most.
+
+        More of them are an error when gradients are taken, fewer waste memory.
+        """
+        return 0
+
     def remember(self, model: Any, t: Scalar, z: PyTree) -> PyTree:
         """The flow's notes (step sizes, say) at the start of a simulation."""
         return ()

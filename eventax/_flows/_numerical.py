@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any, NamedTuple
 
 import diffrax
@@ -41,6 +42,9 @@ class Numerical(AbstractFlow):
     controller: diffrax.AbstractStepSizeController | None  # None: fixed steps
     stepsize: float
     root_finder: optx.AbstractRootFinder | None
+
+    def likely_steps(self, span: float) -> int:
+        return 8192 if self.controller is not None else ceil(span / self.stepsize)
 
     def remember(self, model: Any, t: Scalar, z: PyTree) -> Notes:
         first, state = jnp.asarray(self.stepsize, t.dtype), ()

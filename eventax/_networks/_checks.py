@@ -42,7 +42,9 @@ def check_positive(name: str, value: Any) -> float:
 
 def check_fill(name: str, value: Any) -> float:
     """A number, infinite or NaN if the user likes."""
-    return _as_float(name, value)
+    number = _as_float(name, value)
+    # One NaN for all: settings are compared, and two of them would never be equal.
+    return math.nan if math.isnan(number) else number
 
 
 def _as_float(name: str, value: Any) -> float:
@@ -91,12 +93,28 @@ def check_times(
     return array.astype(dtype)
 
 
+def check_model_class(model: Any) -> None:
+    """A class, which the network builds itself."""
+    if isinstance(model, type) and issubclass(model, NeuronModel):
+        return
+    if isinstance(model, NeuronModel):
+        name = type(model).__name__
+        raise TypeError(
+            f"`neuron_model` must be a class, not an instance of it: pass {name} and "
+            f"its keywords to the network, which builds the model; got {model!r}."
+        )
+    raise TypeError(
+        "`neuron_model` must be a subclass of eventax.neuron_models.NeuronModel; got "
+        f"{model!r}."
+    )
+
+
 def check_keywords(network: type, model: type, keywords: dict[str, Any]) -> None:
     """Every keyword left over by the network must be one of the model's."""
     accepted = inspect.signature(model).parameters
     if any(p.kind is p.VAR_KEYWORD for p in accepted.values()):
         return
-    own = [name for name in inspect.signature(network).parameters]
+    own = list(inspect.signature(network).parameters)
     for name in keywords:
         if name in accepted:
             continue
@@ -116,7 +134,9 @@ def check_model(model: NeuronModel, n_neurons: int, in_size: int) -> None:
     y = jax.eval_shape(lambda: model.init_state(n_neurons))
     leaves = jax.tree.leaves(y)
     if not leaves:
-        raise ValueError(f"{name}.init_state must return at least one array; got {y!r}.")
+        raise ValueError(
+            f"{name}.init_state must return at least one array; got {y!r}."
+        )
     for leaf in leaves:
         if leaf.ndim == 0 or leaf.shape[0] != n_neurons:
             raise ValueError(

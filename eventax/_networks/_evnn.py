@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import equinox as eqx
 import jax
@@ -19,7 +20,110 @@ from ._connectivity import connectivity, selection
 
 
 class EvNN(eqx.Module):
-    """placeholder doc"""
+    r"""A spiking network of any connectivity, simulated from event to event.
+
+    N neurons listen to each other and to M input channels. Between two events (a
+    spike, the arrival of an input, an observation) the state follows the neuron model's
+    differential equation; at an event it jumps. Spike times are solved for, not rounded
+    to a grid, and reverse-mode gradients pass exactly through every spike.
+
+    All methods are pure and work under `jax.jit`, `jax.vmap` (over inputs, parameters,
+    or both) and `jax.grad`, the input times being differentiable too. A method takes
+    one sample; use `jax.vmap` for a batch, which is simulated as one loop. Times and
+    time constants have one unit, which is yours to choose (the examples use ms).
+
+    **How the state moves between events.** `LIF` in closed form. `QIF` through a linear
+    form of its equation in sixth-order Magnus steps, whose accuracy is the keyword
+    `flow_tolerance` of `QIF`. Any other model, and a subclass that overrides `dynamics`
+    or `spike_condition`, is integrated numerically; so is every model when `solver` is
+    given. Numerical integration takes fixed steps `solver_stepsize` if only `solver` is
+    given, and steps of controlled error with `stepsize_controller`. With neither, it is
+    `diffrax.Tsit5` at a relative tolerance of 1e-5 in float32 and 1e-8 in float64.
+    `stepsize_controller`, `solver_stepsize` and `root_finder` concern numerical
+    integration only.
+
+    **Events at one time** are all applied before time moves on: inputs in ascending
+    order, then observations. Neurons that reach threshold at the same instant all fire
+    at it, lower index first, unless an earlier one's spike takes a later one below
+    threshold. A neuron put above threshold by a jump fires at once. A spike at exactly
+    `max_solver_time` counts.
+
+    **Gradients** of a neuron that does not fire are zero. Where a state only touches
+    the threshold, the spike time has no derivative: the result is finite but means
+    nothing.
+
+    Arguments:
+        neuron_model: a `NeuronModel` class, such as `LIF`. The network builds it as
+            `neuron_model(key=..., n_neurons=N, in_size=M, wmask=..., dtype=...,
+            **neuron_model_kwargs)`.
+        n_neurons: N, at least 1.
+        max_solver_time: time at which simulations end, not before `t0`.
+        in_size: number of input channels M, 0 for a network without input.
+        key: random key; needed where something is random.
+        t0: time at which simulations start.
+        wmask: (N+M, N) of 0 and 1, which connections exist. Rows are senders (neurons
+            first, then inputs), columns receivers. By default every neuron feeds every
+            neuron, itself included, and inputs feed `input_neurons`.
+        init_delays, dlim, init_axonal_delays, axonal_dlim: not supported yet.
+        output_neurons: (N,) bool, the neurons that results show, default all.
+        input_neurons: (N,) bool, the receivers of inputs in the default `wmask`,
+            default all. Not used where `wmask` is given.
+        buffer_capacity: for delays, which are not supported yet.
+        max_event_steps: bound on events per sample: spikes of all neurons plus arriving
+            inputs. Reaching it is an error. Steps of a solver do not count.
+        solver_stepsize: fixed step of `solver`, or the first one under a controller.
+        output_no_spike_value: written where an output neuron did not fire.
+        root_finder: an `optimistix` root finder that places spikes within a step;
+            by default a step is aimed to end at the spike.
+        stepsize_controller: a `diffrax` controller, such as
+            `diffrax.PIDController(rtol=1e-6, atol=1e-8)`. Needs a solver that
+            estimates its error.
+        solver: a `diffrax` solver, explicit or implicit; any model is then integrated.
+        adjoint: None, or `diffrax.RecursiveCheckpointAdjoint(checkpoints=n)`, which
+            takes gradients through up to n² segments and holds 2n states for it.
+        dtype: `jnp.float32`, or `jnp.float64` where JAX's 64-bit mode is on.
+        **neuron_model_kwargs: keywords of the neuron model.
+
+    Attributes:
+        neuron_model: the model; its arrays are the trainable parameters. Replace them
+            with `equinox.tree_at`.
+        delays, axonal_delays: None.
+        n_neurons, in_size, t0, max_solver_time, max_event_steps, dtype,
+            output_no_spike_value: as given; static.
+
+    Raises:
+        TypeError: a keyword is unknown, or a count, number, solver, controller or root
+            finder is of the wrong type.
+        ValueError: a shape is wrong, a mask holds other values than 0 and 1, a number
+            is outside its range, `key` is missing where something is random, the
+            controller needs an error estimate that the solver does not give, or float64
+            is asked for while JAX's 64-bit mode is off.
+        NotImplementedError: a delay is given.
+
+    Example:
+        An input spike makes neuron 0 fire, whose spike makes neuron 1 fire:
+
+        >>> import jax.numpy as jnp
+        >>> from eventax import EvNN
+        >>> from eventax.neuron_models import LIF
+        >>> chain = jnp.array([[0, 1], [0, 0], [1, 0]])  # from 0, from 1, from input
+        >>> net = EvNN(
+        ...     LIF, n_neurons=2, max_solver_time=50.0, in_size=1, wmask=chain,
+        ...     thresh=1.0, tsyn=5.0, tmem=10.0, init_weights=8.0, init_bias=0.0,
+        ... )
+        >>> net.ttfs(jnp.array([[1.0]]))
+        Array([2.58, 4.17 ], dtype=float32)
+
+        A batch of inputs, and the derivative of its spike times by the weight of the
+        input:
+
+        >>> import equinox as eqx
+        >>> import jax
+        >>> batch = jnp.array([[[1.0]], [[3.0]]])
+        >>> total = lambda net: jnp.sum(jax.vmap(net.ttfs)(batch))
+        >>> eqx.filter_grad(total)(net).neuron_model.weights[2, 0]
+        Array(-1.04, dtype=float32)
+    """
 
     neuron_model: NeuronModel
     delays: Float[Array, "senders neurons"] | None
@@ -35,7 +139,7 @@ class EvNN(eqx.Module):
     _outputs: Constant = eqx.field(static=True)
     _inputs: Constant = eqx.field(static=True)
     _flow: Constant = eqx.field(static=True)
-    _checkpoints: tuple[int, int] = eqx.field(static=True)
+    _checkpoints: int | None = eqx.field(static=True)
 
     def __init__(
         self,
@@ -95,12 +199,11 @@ class EvNN(eqx.Module):
         self._inputs = Constant(selection("input_neurons", input_neurons, n_neurons))
         mask = connectivity(wmask, n_neurons, in_size, self._inputs.value)
         self._wmask = Constant(mask)
+        checks.check_model_class(neuron_model)
         checks.check_keywords(type(self), neuron_model, neuron_model_kwargs)
-        if key is not None:
-            key, model_key = jax.random.split(key)
-        else:
-            model_key = None
-        self.neuron_model = neuron_model(  # pyright: ignore[reportCallIssue]
+        model_key = None if key is None else jax.random.split(key)[1]
+        build = cast("Callable[..., NeuronModel]", neuron_model)
+        self.neuron_model = build(
             key=model_key,
             n_neurons=n_neurons,
             in_size=in_size,
@@ -141,58 +244,197 @@ class EvNN(eqx.Module):
 
     @eqx.filter_jit
     def init_state(self) -> PyTree[Shaped[Array, "neurons ..."]]:
-        """State of all neurons at t0."""
+        """State of all neurons at t0: (N, S), or a pytree of arrays over neurons.
+
+        In the neuron model's own form, not `observe`d.
+        """
         return self.neuron_model.init_state(self.n_neurons)
 
-    @eqx.filter_jit
     def ttfs(self, in_spike_times: Any) -> Float[Array, " outputs"]:
-        done = self._run(in_spike_times, awaited=self._outputs.value)
-        return first_spikes(done, self.output_indices, self.output_no_spike_value)
+        """Time to first spike: when each output neuron fires first.
 
-    @eqx.filter_jit
+        The simulation stops once all of them have fired.
+
+        Arguments:
+            in_spike_times: (M, K) times of input spikes, up to K per channel in any
+                order, padded with `inf`; None for no input.
+
+        Returns:
+            (n_out,) times in the order of `output_indices`, `output_no_spike_value`
+            where a neuron does not fire until `max_solver_time`.
+
+        Raises:
+            ValueError: the shape is wrong.
+            EquinoxRuntimeError: a time is NaN or before `t0`, or there are more than
+                `max_event_steps` events.
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> from eventax import EvNN
+            >>> from eventax.neuron_models import LIF
+            >>> net = EvNN(
+            ...     LIF, 1, 50.0, in_size=2, wmask=[[0], [1], [1]], thresh=1.0,
+            ...     tsyn=5.0, tmem=10.0, init_weights=2.5, init_bias=0.0,
+            ...     output_no_spike_value=-1.0,
+            ... )
+            >>> net.ttfs(jnp.array([[1.0], [3.0]]))
+            Array([5.44], dtype=float32)
+            >>> net.ttfs(jnp.array([[1.0], [jnp.inf]]))  # one input is not enough
+            Array([-1.], dtype=float32)
+        """
+        return self._ttfs(self._inputs_at(in_spike_times))
+
     def spikes_until_t(
         self, in_spike_times: Any, final_time: Any, max_spikes: int = 100
     ) -> Float[Array, "outputs max_spikes"]:
+        """The first `max_spikes` spikes of each output neuron until `final_time`.
+
+        Arguments:
+            in_spike_times: (M, K) times of input spikes, padded with `inf`; None for no
+                input.
+            final_time: scalar between `t0` and `max_solver_time`; a spike at exactly
+                this time counts.
+            max_spikes: columns of the result. Further spikes of a neuron are left out,
+                which is not an error.
+
+        Returns:
+            (n_out, max_spikes) ascending times, filled with `output_no_spike_value`.
+
+        Raises:
+            ValueError: a shape is wrong, or `max_spikes` is negative.
+            EquinoxRuntimeError: as `ttfs`, or `final_time` is out of range.
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> from eventax import EvNN
+            >>> from eventax.neuron_models import LIF
+            >>> net = EvNN(  # a neuron that its bias current drives
+            ...     LIF, 1, 50.0, in_size=0, thresh=1.0, tsyn=5.0, tmem=10.0,
+            ...     init_weights=0.0, init_bias=1.5,
+            ... )
+            >>> net.spikes_until_t(None, 30.0, max_spikes=4)
+            Array([[10.99, 21.97,  inf,  inf]], dtype=float32)
+        """
         checks.check_count("max_spikes", max_spikes, 0)
         end = jnp.asarray(final_time, self.dtype)
         if end.shape != ():
             raise ValueError(f"`final_time` must be a scalar; got shape {end.shape}.")
-        done = self._run(in_spike_times, t_end=end)
-        return spike_trains(
-            done, self.output_indices, max_spikes, self.output_no_spike_value
-        )
+        return self._spikes_until_t(self._inputs_at(in_spike_times), end, max_spikes)
 
-    @eqx.filter_jit
     def state_at_t(
         self, in_spike_times: Any, comp_times: Any
     ) -> Float[Array, "outputs times channels"]:
+        """The observed state of the output neurons at given times.
+
+        Right-continuous: every event at such a time has been applied.
+
+        Arguments:
+            in_spike_times: (M, K) times of input spikes, padded with `inf`; None for no
+                input.
+            comp_times: times between `t0` and `max_solver_time`, flattened; they need
+                not be sorted.
+
+        Returns:
+            (n_out, n_times, channels), what the model's `observe` shows, in the order
+            in which the times were given.
+
+        Raises:
+            ValueError: the shape of `in_spike_times` is wrong.
+            EquinoxRuntimeError: as `ttfs`, or a time of `comp_times` is out of range.
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> from eventax import EvNN
+            >>> from eventax.neuron_models import LIF
+            >>> net = EvNN(
+            ...     LIF, 1, 50.0, in_size=1, wmask=[[0], [1]], thresh=1.0,
+            ...     tsyn=5.0, tmem=10.0, init_weights=2.0, init_bias=0.0,
+            ... )
+            >>> y = net.state_at_t(jnp.array([[1.0]]), [1.0, 6.0])
+            >>> jnp.round(y, 2)  # (v, i) at both times
+            Array([[[0.  , 2.  ],
+                    [0.48, 0.74]]], dtype=float32)
+        """
         times = jnp.asarray(comp_times, self.dtype).reshape(-1)
-        done = self._run(in_spike_times, observe_at=times)
+        return self._state_at_t(self._inputs_at(in_spike_times), times)
+
+    def record(
+        self, in_spike_times: Any
+    ) -> tuple[Float[Array, " events"], Int[Array, " events"], Int[Array, " events"]]:
+        """Every spike of every neuron until `max_solver_time`, in order of time.
+
+        Spikes at the same time are in the order in which they were applied.
+
+        Arguments:
+            in_spike_times: (M, K) times of input spikes, padded with `inf`; None for no
+                input.
+
+        Returns:
+            Three arrays of shape (max_event_steps,): times, neurons, and the number of
+            spikes under way (0 without delays). After the last spike they are filled
+            with `output_no_spike_value`, -1 and -1.
+
+        Raises:
+            ValueError: the shape is wrong.
+            EquinoxRuntimeError: as `ttfs`.
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> from eventax import FFEvNN
+            >>> from eventax.neuron_models import LIF
+            >>> net = FFEvNN(
+            ...     [1, 1], 1, LIF, 50.0, thresh=1.0, tsyn=5.0, tmem=10.0,
+            ...     init_weights=4.0, init_bias=0.0, max_event_steps=4,
+            ... )
+            >>> times, neurons, _ = net.record(jnp.array([[1.0]]))
+            >>> times
+            Array([ 7.92, 14.85, inf, inf], dtype=float32)
+            >>> neurons
+            Array([ 0,  1, -1, -1], dtype=int32)
+        """
+        return self._record(self._inputs_at(in_spike_times))
+
+    # Values become arrays before `jit`: it would compile again for every new number.
+
+    def _inputs_at(self, in_spike_times: Any) -> Float[Array, "inputs spikes"]:
+        return checks.check_times(
+            "in_spike_times", in_spike_times, self.in_size, self.dtype
+        )
+
+    @eqx.filter_jit
+    def _ttfs(self, inputs: Array) -> Array:
+        done = self._run(inputs, awaited=self._outputs.value)
+        return first_spikes(done, self._output_ids(), self.output_no_spike_value)
+
+    @eqx.filter_jit
+    def _spikes_until_t(self, inputs: Array, end: Array, max_spikes: int) -> Array:
+        done = self._run(inputs, t_end=end)
+        fill = self.output_no_spike_value
+        return spike_trains(done, self._output_ids(), max_spikes, fill)
+
+    @eqx.filter_jit
+    def _state_at_t(self, inputs: Array, times: Array) -> Array:
+        done = self._run(inputs, observe_at=times)
         seen = jax.vmap(self.neuron_model.observe)(done.states)
         return jnp.swapaxes(seen[:, self.output_indices], 0, 1)
 
     @eqx.filter_jit
-    def record(
-        self, in_spike_times: Any
-    ) -> tuple[
-        Float[Array, " events"], Int[Array, " events"], Int[Array, " events"]
-    ]:
-        done = self._run(in_spike_times)
+    def _record(self, inputs: Array) -> tuple[Array, Array, Array]:
+        done = self._run(inputs)
         times, neurons = spikes_in_order(done, self.output_no_spike_value)
-        return times, neurons, jnp.where(neurons >= 0, 0, -1)
+        none_pending = jnp.minimum(neurons, 0)
+        return times, neurons, none_pending
 
-    def _run(self, in_spike_times: Any, **wishes: Any) -> Run:
-        chunk_length, n_chunks = self._checkpoints
+    def _output_ids(self) -> Int[Array, " outputs"]:
+        return jnp.asarray(self.output_indices, jnp.int32)
+
+    def _run(self, inputs: Array, **wishes: Any) -> Run:
         settings = Settings(
             flow=self._flow.value,
             wmask=self._wmask.value,
             t0=self.t0,
             max_time=self.max_solver_time,
             max_events=self.max_event_steps,
-            chunk_length=chunk_length,
-            n_chunks=n_chunks,
+            checkpoints=self._checkpoints,
         )
-        times = checks.check_times(
-            "in_spike_times", in_spike_times, self.in_size, self.dtype
-        )
-        return run(settings, self.neuron_model, times, **wishes)
+        return run(settings, self.neuron_model, inputs, **wishes)

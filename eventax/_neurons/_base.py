@@ -98,7 +98,7 @@ class NeuronModel(eqx.Module):
 
     def observe(self, y: State) -> Float[Array, "neurons channels"]:
         """What `state_at_t` shows of a state, default the state itself."""
-        return y  # pyright: ignore[reportReturnType]
+        return y
 
     def __call__(self, t: Float[Array, ""], y: State, args: Any) -> State:
         """The same as `dynamics`."""

@@ -1,4 +1,4 @@
-"""Built-in models: equations written on named state columns instead of (N, S) arrays."""
+"""Built-in models: equations on named state columns instead of (N, S) arrays."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import dataclasses
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
@@ -74,7 +75,7 @@ class ColumnModel(NeuronModel):
         def pad(x: Any) -> Any:
             if isinstance(x, Constant) and np.shape(x.value) == (n,):
                 return Constant(np.pad(x.value, (0, extra), mode="edge"))
-            if eqx.is_array(x) and x.shape[-1:] == (n,):
+            if isinstance(x, jax.Array | np.ndarray) and x.shape[-1:] == (n,):
                 return jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, extra)])
             return x
 
@@ -86,18 +87,23 @@ class ColumnModel(NeuronModel):
     # The public interface on (N, S) ----------------------------------------------
 
     def init_state(self, n_neurons: int) -> Float[Array, "neurons channels"]:
+        """State (N, S) at t0."""
         return jnp.stack(self.start(n_neurons), axis=-1)
 
     def dynamics(self, t: Any, y: Any, args: Any) -> Any:
+        """dy/dt, (N, S)."""
         return jnp.stack(self.derivative(*_split(y)), axis=-1)
 
     def spike_condition(self, t: Any, y: Any, **kwargs: Any) -> Any:
+        """Signed distance to threshold, (N,)."""
         return self.distance(*_split(y))
 
     def reset_spiked(self, y: Any, spiked_mask: Any) -> Any:
+        """State after the neurons in `spiked_mask` fired."""
         return jnp.stack(self.reset(spiked_mask, *_split(y)), axis=-1)
 
     def input_spike(self, y: Any, from_idx: Any, to_idx: Any, valid_mask: Any) -> Any:
+        """State after a spike of `from_idx` arrived at `to_idx`."""
         columns = _split(y)
 
         def row(leaf: Array) -> Column:

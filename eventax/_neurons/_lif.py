@@ -1,5 +1,8 @@
 """Leaky integrate-and-fire neurons with exponential synaptic current."""
 
+# A model names its columns, of which ColumnModel knows only that there are some.
+# pyright: reportIncompatibleMethodOverride=false
+
 from __future__ import annotations
 
 import abc
@@ -58,7 +61,7 @@ class AbstractLIF(ColumnModel):
         numerical = self.overrides("dynamics", "spike_condition")
         return None if numerical else ClosedForm()
 
-    def solution(self, z: Columns, step: Float[Array, ""]) -> Columns:
+    def solution(self, z: Columns, step: Float[Array, "*shape"]) -> Columns:
         """v and i after `step`: v is the constant ic plus two exponentials."""
         v, i = z
         tau_m, tau_s = self.time_constants()
@@ -196,7 +199,8 @@ class LIF(AbstractLIF):
         dtype: Any = jnp.float32,
         reset_grad_preserve: bool = True,
     ):
-        super().__init__(dtype=dtype)
+        # NeuronModel's, which equinox lets subclasses inherit.
+        super().__init__(dtype=dtype)  # pyright: ignore[reportCallIssue]
         self.thresh = constant("thresh", thresh, n_neurons, dtype)
         self.vreset = constant("vreset", vreset, n_neurons, dtype)
         self.tsyn = constant("tsyn", tsyn, n_neurons, dtype, positive=True)
@@ -218,5 +222,3 @@ class LIF(AbstractLIF):
 
     def time_constants(self) -> tuple[Any, Any]:
         return self.tmem.value, self.tsyn.value
-
-

@@ -73,7 +73,9 @@ def draw_weights_and_bias(
         wkey = wkey if init_bias is None else key
         bkey = bkey if init_weights is None else key
     if init_weights is None:
-        weights = _uniform("wlim", "init_weights", wkey, wmask.shape, wlim, wmean, dtype)
+        weights = _uniform(
+            "wlim", "init_weights", wkey, wmask.shape, wlim, wmean, dtype
+        )
         weights = weights * _fan_in_scale(wmask, fan_in_mode, dtype)
     else:
         weights = _given("init_weights", init_weights, wmask.shape, dtype)
@@ -128,6 +130,4 @@ def _fan_in_scale(wmask: Any, mode: FanIn, dtype: Any) -> Array:
         return (1 / fan_in).astype(dtype)
     if mode == "sqrt":
         return (1 / jnp.sqrt(fan_in)).astype(dtype)
-    raise ValueError(
-        f"`fan_in_mode` must be 'linear', 'sqrt' or None; got {mode!r}."
-    )
+    raise ValueError(f"`fan_in_mode` must be 'linear', 'sqrt' or None; got {mode!r}.")

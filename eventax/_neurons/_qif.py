@@ -1,5 +1,8 @@
 """Quadratic integrate-and-fire neurons with exponential synaptic current."""
 
+# A model names its columns, of which ColumnModel knows only that there are some.
+# pyright: reportIncompatibleMethodOverride=false
+
 from __future__ import annotations
 
 import abc
@@ -91,8 +94,8 @@ class QIF(AbstractQIF):
         fan_in_mode: scale of drawn weights: "linear" for 1/fan-in, "sqrt" for
             1/√fan-in, None for 1.
         dtype: floating-point type.
-        flow_tolerance: relative error allowed per segment, default 1e-7 in float32 and
-            1e-12 in float64.
+        flow_tolerance: relative error allowed per segment, default 3e-6 in float32 and
+            1e-9 in float64.
 
     Trainable leaves: `weights` (N+M, N) and `ic` (N,).
 
@@ -128,7 +131,8 @@ class QIF(AbstractQIF):
         dtype: Any = jnp.float32,
         flow_tolerance: float | None = None,
     ):
-        super().__init__(dtype=dtype)
+        # NeuronModel's, which equinox lets subclasses inherit.
+        super().__init__(dtype=dtype)  # pyright: ignore[reportCallIssue]
         self.tmem = constant("tmem", tmem, n_neurons, dtype, positive=True)
         self.tsyn = constant("tsyn", tsyn, n_neurons, dtype, positive=True)
         self.series = Riccati.of_accuracy(flow_tolerance, dtype)

@@ -1,0 +1,16 @@
+"""Fixtures shared by all test files."""
+
+import jax
+import pytest
+
+
+@pytest.fixture(scope="module")
+def x64():
+    """JAX's 64-bit mode for a whole file: `pytestmark = usefixtures("x64")`.
+
+    Not switched on globally, since most users run without it.
+    """
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", before)
