@@ -17,7 +17,7 @@ MAX_TIME = 60.0
 TIME_CONSTANTS: dict[str, Any] = {"tmem": 20.0, "tsyn": 5.0}
 # Every neuron fires by its own drive: bias currents are spread over this range.
 MODELS: dict[str, tuple[Any, dict[str, Any], tuple[float, float]]] = {
-    "LIF": (LIF, {"thresh": 1.0}, (1.3, 2.0)),
+    "LIF": (LIF, {"thresh": 1.0}, (1.5, 2.2)),
     "QIF": (QIF, {}, (1.0, 2.0)),
 }
 

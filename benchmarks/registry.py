@@ -19,8 +19,8 @@ COMPARISONS = {
             Row("peer", bound=NUMERICAL_BOUND),
             Row(
                 "this",
-                settings="Bosh3, step 0.5",
-                options={"solver": "Bosh3", "solver_stepsize": 0.5},
+                settings="Bosh3, step 0.2",
+                options={"solver": "Bosh3", "solver_stepsize": 0.2},
                 bound=NUMERICAL_BOUND,
             ),
             Row(

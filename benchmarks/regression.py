@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import diffrax
 import equinox as eqx
 import jax
 import numpy as np
@@ -23,8 +24,8 @@ ORACLE = Path(__file__).parent / "data" / "regression_oracle.npz"
 def measure(options: dict[str, Any]) -> tuple[dict[str, float], Arrays]:
     """Time one call and record the spikes.
 
-    Options: `timing`, keywords of `time_call`; `solver` (the name of a diffrax
-    solver) and further settings of the network, all optional.
+    Options: `timing`, keywords of `time_call`; all optional: `solver`, the name of a
+    diffrax solver; `tolerance` of a step-size controller; settings of the network.
     """
     timing = options.pop("timing")
     changes = _settings(**options)
@@ -37,12 +38,15 @@ def measure(options: dict[str, Any]) -> tuple[dict[str, float], Arrays]:
     return {**figures, "loss": float(loss)}, trains.arrays()
 
 
-def _settings(solver: str | None = None, **changes: Any) -> dict[str, Any]:
-    if solver is None:
-        return changes
-    import diffrax
-
-    return {**changes, "solver": getattr(diffrax, solver)()}
+def _settings(
+    solver: str | None = None, tolerance: float | None = None, **changes: Any
+) -> dict[str, Any]:
+    if solver is not None:
+        changes["solver"] = getattr(diffrax, solver)()
+    if tolerance is not None:
+        controller = diffrax.PIDController(rtol=tolerance, atol=tolerance)
+        changes["stepsize_controller"] = controller
+    return changes
 
 
 def spike_trains(inputs: jax.Array, model: Any, changes: dict[str, Any]) -> SpikeTrains:

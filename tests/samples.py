@@ -13,8 +13,8 @@ from eventax import EvNN
 
 N, M, T_MAX = 5, 3, 40.0
 # Slow and fast synapses, equal and nearly equal time constants.
-TMEM = np.array([10.0, 10.0, 20.0, 4.0, 50.0])
-TSYN = np.array([5.0, 10.0, 20.0 * (1 + 1e-7), 30.0, 0.5])
+TMEM = np.array([10.0, 10.0, 20.0, 4.0, 30.0])
+TSYN = np.array([5.0, 10.0, 20.0 * (1 + 1e-7), 12.0, 0.5])
 
 
 def with_params(net, weights, ic):

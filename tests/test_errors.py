@@ -18,7 +18,7 @@ LIF_ARGS = {
     "thresh": 1.0,
     "tsyn": 5.0,
     "tmem": 10.0,
-    "init_weights": 4.0,
+    "init_weights": 5.0,
     "init_bias": 0.0,
 }
 QIF_ARGS = {"tsyn": 5.0, "tmem": 20.0, "init_weights": 8.0, "init_bias": 0.0}
@@ -192,6 +192,11 @@ def test_a_controller_needs_an_error_estimate():
     with fails(ValueError, "`stepsize_controller`", "Euler", "Tsit5", "stepsize"):
         lif(solver=diffrax.Euler(), stepsize_controller=controller)
     lif(solver=diffrax.Euler(), stepsize_controller=diffrax.ConstantStepSize())
+
+
+def test_a_solver_integrates_one_equation():
+    with fails(ValueError, "`solver`", "Tsit5", "SemiImplicitEuler"):
+        lif(solver=diffrax.SemiImplicitEuler())
 
 
 def test_steps_do_not_come_from_a_list():
@@ -393,24 +398,25 @@ def batched(function):
     return run
 
 
-@pytest.fixture(scope="module", params=["eager", "jit", "vmap", "grad"])
-def compiled(request, net):
-    """net's methods in one of the ways to call them; each compiles once."""
+WAYS = {
+    "eager": lambda function: function,
+    "jit": eqx.filter_jit,
+    "vmap": lambda function: eqx.filter_jit(batched(function)),
+    "grad": lambda function: eqx.filter_jit(jax.grad(lambda x: jnp.sum(function(x)))),
+}
 
-    def wrap(function):
-        if request.param == "jit":
-            return eqx.filter_jit(function)
-        if request.param == "vmap":
-            return eqx.filter_jit(batched(function))
-        if request.param == "grad":
-            return eqx.filter_jit(jax.value_and_grad(lambda x: jnp.sum(function(x))))
-        return function
 
-    methods = {"ttfs": wrap(net.ttfs)}
-    if request.param != "grad":
-        methods["until"] = wrap(lambda x, t: net.spikes_until_t(x, t, 1))
-        methods["state"] = wrap(net.state_at_t)
-    return methods
+@pytest.fixture(scope="module", params=WAYS)
+def ttfs(request, net):
+    """net.ttfs called in one of these ways, compiled once for all tests."""
+    return WAYS[request.param](net.ttfs)
+
+
+@pytest.fixture(scope="module", params=["eager", "jit", "vmap"])
+def until_and_state(request, net):
+    """Other methods, in the same way."""
+    way = WAYS[request.param]
+    return way(lambda x, t: net.spikes_until_t(x, t, 1)), way(net.state_at_t)
 
 
 @pytest.mark.parametrize(
@@ -421,42 +427,40 @@ def compiled(request, net):
         ((2.0, -jnp.inf), ["`in_spike_times`", "before `t0` = 0.0"]),
     ],
 )
-def test_bad_input_times(compiled, times, words):
+def test_bad_input_times(ttfs, times, words):
     with fails(eqx.EquinoxRuntimeError, *words):
-        compiled["ttfs"](inputs_at(*times))
+        ttfs(inputs_at(*times))
 
 
 @pytest.mark.parametrize("time", [-0.5, 50.5, jnp.nan])
-def test_times_outside_the_simulation(compiled, time):
-    if "until" not in compiled:
-        pytest.skip("one function per way is enough for gradients")
+def test_times_outside_the_simulation(until_and_state, time):
+    until, state = until_and_state
     inputs, time = inputs_at(1.0), jnp.asarray(time)
     limits = ["`t0` = 0.0", "`max_solver_time` = 50.0", "Raise"]
     with fails(eqx.EquinoxRuntimeError, "`final_time`", *limits):
-        compiled["until"](inputs, time)
+        until(inputs, time)
     with fails(eqx.EquinoxRuntimeError, "`comp_times`", *limits):
-        compiled["state"](inputs, jnp.stack([jnp.ones_like(time), time]))
+        state(inputs, jnp.stack([jnp.ones_like(time), time]))
 
 
-def test_the_limits_themselves_are_inside(compiled):
-    if "until" not in compiled:
-        pytest.skip("one function per way is enough for gradients")
+def test_the_limits_themselves_are_inside(until_and_state):
+    until, state = until_and_state
     inputs = inputs_at(0.0)
     for time in (0.0, 50.0):
         time = jnp.asarray(time)
-        compiled["until"](inputs, time)
-        compiled["state"](inputs, jnp.stack([time, time]))
+        until(inputs, time)
+        state(inputs, jnp.stack([time, time]))
 
 
-def test_too_many_events(compiled):
+def test_too_many_events(ttfs):
     with fails(eqx.EquinoxRuntimeError, "`max_event_steps` = 5", "Raise"):
-        compiled["ttfs"](inputs_at(*[1.0] * 6))  # before any neuron fires
-    compiled["ttfs"](inputs_at(1.0, 60.0, 60.0, 60.0))  # that are never reached
+        ttfs(inputs_at(*[1.0] * 6))  # before any neuron fires
+    ttfs(inputs_at(1.0, 60.0, 60.0, 60.0))  # that are never reached
 
 
 def test_plain_jit_tells_the_message_too(net):
     with fails(RuntimeError, "`in_spike_times`", "NaN"):
-        jax.block_until_ready(jax.jit(net.ttfs)(jnp.array([[jnp.nan, 1.0]])))
+        jax.block_until_ready(jax.jit(lambda x: net.ttfs(x))(inputs_at(jnp.nan)))
 
 
 def test_a_state_that_diverges():

@@ -7,8 +7,6 @@ import numpy as np
 import optimistix as optx
 import pytest
 from oracle import lif, ode, qif
-
-from eventax.neuron_models import LIF, QIF, NeuronModel
 from samples import (
     T_MAX,
     TMEM,
@@ -19,6 +17,8 @@ from samples import (
     network,
     random_params,
 )
+
+from eventax.neuron_models import LIF, QIF, NeuronModel
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -31,12 +31,12 @@ QIF_CONSTANTS = {
     "tmem": np.array([10.0, 8.0, 20.0, 6.0, 12.0]),
     "tsyn": np.array([5.0, 8.0, 2.0, 15.0, 12.0 * (1 + 1e-7)]),
 }
-LIF_SEEDS, QIF_SEEDS = (0, 1, 2, 3, 4, 5), (1, 2, 3)
+LIF_SEEDS, QIF_SEEDS = (1, 2, 5, 8, 10), (1, 2, 3)
 
 
 @pytest.fixture(scope="module")
 def lif_truth():
-    params = random_params(LIF_SEEDS)
+    params = random_params(LIF_SEEDS, size=1.0)
     traces = [
         lif.simulate(*sample, **LIF_CONSTANTS, t_max=T_MAX)
         for sample in zip(*params, strict=True)
@@ -122,12 +122,24 @@ NUMERICAL = {
         1e-4,
     ),
     "euler": ({"solver": diffrax.Euler(), "solver_stepsize": 0.002}, 2e-2),
-    "kvaerno3": (
+    "tsit5, newton": (
+        {
+            "solver": diffrax.Tsit5(),
+            "solver_stepsize": 0.1,
+            "root_finder": optx.Newton(rtol=1e-12, atol=1e-12),
+        },
+        1e-4,
+    ),
+    "kvaerno3, newton": (
         {
             "solver": diffrax.Kvaerno3(),
             "stepsize_controller": pid(1e-7),
             "root_finder": optx.Newton(rtol=1e-9, atol=1e-9),
         },
+        1e-3,
+    ),
+    "kvaerno3": (
+        {"solver": diffrax.Kvaerno3(), "stepsize_controller": pid(1e-7)},
         1e-3,
     ),
 }
@@ -316,7 +328,7 @@ def saturate(weights):
     ],
 )
 def test_subclass_that_overrides_one_method(model, changed, tolerance):
-    (weights,), (ic,), (inputs,) = params = random_params((3,))
+    (weights,), (ic,), (inputs,) = params = random_params((8,), size=1.0)
     trace = lif_by_integration(weights, ic, inputs, **changed(weights))
     plain = lif_by_integration(weights, ic, inputs)
     assert len(trace.times) >= 10
@@ -385,7 +397,7 @@ class MovingThreshold(LIF):
 
 
 def test_threshold_that_moves_with_time():
-    (weights,), (ic,), (inputs,) = params = random_params((4,))
+    (weights,), (ic,), (inputs,) = params = random_params((5,), size=1.0)
 
     def dynamics(t, y):
         v, i = y.T

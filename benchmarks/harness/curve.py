@@ -19,6 +19,7 @@ HEADER = (
     "ms per call",
     "µs per event",
     "slope",
+    "from first",
     "compile s",
     "peak MiB",
     "remark",
@@ -84,25 +85,28 @@ def run_curve(
     return [_best(size, done) for size, done in runs.items()]
 
 
-def slopes(points: Sequence[Point]) -> list[float | None]:
-    """Growth of the time per event between neighbours, on logarithmic axes."""
-    rises: list[float | None] = [None]
-    for low, high in pairwise(points):
-        rise = math.log(high.seconds_per_event / low.seconds_per_event)
-        rises.append(rise / math.log(high.size / low.size))
-    return rises
+def slope(low: Point, high: Point) -> float:
+    """Growth of the time per event between two sizes, on logarithmic axes."""
+    rise = math.log(high.seconds_per_event / low.seconds_per_event)
+    return rise / math.log(high.size / low.size)
+
+
+def slopes(points: Sequence[Point]) -> list[tuple[float, float] | None]:
+    """By point: slope from the size before it, and from the smallest size."""
+    pairs = pairwise(points)
+    return [None] + [(slope(low, high), slope(points[0], high)) for low, high in pairs]
 
 
 def curve_table(results: Sequence[tuple[Curve, Sequence[Point]]]) -> Table:
     """All curves, one below the other."""
     lines = [
-        (curve.name, str(point.size), *_cells(point, slope))
+        (curve.name, str(point.size), *_cells(point, rises))
         for curve, points in results
-        for point, slope in zip(points, slopes(points), strict=True)
+        for point, rises in zip(points, slopes(points), strict=True)
     ]
     notes = (
         "slope: of the time per event between this size and the one before, on "
-        "logarithmic axes; 1 is linear growth, 0 none",
+        "logarithmic axes, and from the smallest; 1 is linear growth, 0 none",
         "events: input arrivals and spikes of the whole batch, up to the last spike "
         "that the loss needs",
         "this package only: the older one would take hours",
@@ -120,18 +124,20 @@ def _best(size: int, runs: Sequence[Measurement]) -> Point:
     return Point(size, figures, fastest.versions)
 
 
-def _cells(point: Point, slope: float | None) -> tuple[str, ...]:
+def _cells(point: Point, rises: tuple[float, float] | None) -> tuple[str, ...]:
     if point.error:
-        return ("-", "-", "-", "-", "-", "-", shorten(f"FAILURE: {point.error}"))
+        return (*"-------", shorten(f"FAILURE: {point.error}"))
     found = point.figures
     remarks = [f"{silent:g} silent" for silent in [found.get("silent")] if silent]
-    if slope is not None and slope > LINEAR:
+    if rises and rises[0] > LINEAR:
+        remarks.append("steeper than linear")
+    if rises and rises[1] > LINEAR:
         remarks.append("FAILURE: worse than linear")
     return (
         f"{found['events']:,}",
         figure(1e3 * found["seconds"]),
         figure(1e6 * point.seconds_per_event),
-        "-" if slope is None else f"{slope:+.2f}",
+        *(("-", "-") if rises is None else (f"{rise:+.2f}" for rise in rises)),
         figure(found["compile_seconds"]),
         figure(found["peak_mib"], 4),
         ", ".join(remarks),

@@ -12,7 +12,7 @@ import numpy as np
 
 from .environments import BENCHMARKS, Environment
 
-TIME_LIMIT = 1800.0
+TIME_LIMIT = 600.0
 
 
 @dataclass(frozen=True)

@@ -103,11 +103,11 @@ def _points(points: Sequence[Point]) -> list[dict[str, Any]]:
     return [
         {
             "size": point.size,
-            "slope": slope,
+            "slopes": rises,
             "figures": dict(point.figures),
             "error": point.error,
         }
-        for point, slope in zip(points, slopes(points), strict=True)
+        for point, rises in zip(points, slopes(points), strict=True)
     ]
 
 

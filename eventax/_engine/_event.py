@@ -27,6 +27,7 @@ class Event(NamedTuple):
     kind: Int[Array, ""]
     time: Float[Array, ""]
     step: Float[Array, ""]  # what the flow advances by
+    shift: Float[Array, ""]
     sender: Int[Array, ""]  # who fired or sent; 0 where nobody did
 
     @property
@@ -64,7 +65,12 @@ def _newton(event: Event, who: Array, gap: Array, rate: Array) -> Float[Array, "
     moves = (event.kind == CROSSING) | (event.kind == TOGETHER)
     moves = moves & (own_rate > jnp.finfo(own_rate.dtype).tiny ** 0.5)
     newton = jnp.where(moves, -own_gap / jnp.where(moves, own_rate, 1), 0)
-    return newton - lax.stop_gradient(newton)
+    return _without_value(newton)
+
+
+def _without_value(x: Float[Array, ""]) -> Float[Array, ""]:
+    """0 with the derivative of x."""
+    return x - lax.stop_gradient(x)
 
 
 def land(
@@ -76,7 +82,7 @@ def land(
     z: PyTree,
     known_time: Float[Array, ""],
     event: Event,
-    advanced: PyTree | None = None,
+    arrived: PyTree | None = None,
 ) -> Landed:
     """Flow from (t, z) to the event and apply it.
 
@@ -86,26 +92,27 @@ def land(
     implicit function theorem. The flow itself is differentiated at a fixed length:
     its derivative by the length is the slope at the end.
 
-    `advanced` is the state after `event.step`, where it is known already and only the
-    value of the result is wanted.
+    `arrived` is the state at the end of the segment, where it is known already and
+    only the value of the result is wanted.
     """
     n_neurons = reached.shape[0]
     end = jnp.where(event.is_known, known_time, event.time)
     end = jnp.where(event.stays, t, end)
-    value_only = advanced is not None
-    z = advanced if value_only else flow.advance(model, t, z, event.step)
-    # The part of the way that the flow did not cover, zero in value for exact flows.
-    shift = (end - t) - event.step
+    if arrived is None:
+        z = flow.advance(model, t, z, event.step, event.shift)
+    else:
+        z = arrived
     slope = flow.slope(model, end, z)
     gap, rate = flow.gap_rate(model, end, z, slope)
-    gap = gap + lax.stop_gradient(rate) * shift
-
     who = (jnp.arange(n_neurons) == event.sender) & event.is_spike
-    if value_only:
-        newton = jnp.zeros_like(end)
-    else:
+    if arrived is None:
+        # The flow knows neither that its length depends on its start ...
+        moved = _without_value(end - t)
+        gap = gap + lax.stop_gradient(rate) * moved
+        # ... nor that a spike time depends on the state.
         newton = _newton(event, who, gap, rate)
-    z = jax.tree.map(lambda x, dx: x + dx * (shift + newton), z, slope)
+        moved, end = moved + newton, end + newton
+        z = jax.tree.map(lambda x, dx: x + dx * moved, z, slope)
 
     # Within rounding of the event's time: crossing at the same instant.
     instant = 4 * jnp.finfo(end.dtype).eps * jnp.maximum(jnp.abs(end), jnp.abs(t))
@@ -114,4 +121,4 @@ def land(
     fired = flow.fire(model, z, who)
     rows = [jnp.where(event.delivers, row, 0) for row in rows]
     after = flow.receive(model, fired, event.sender, rows, reached & event.delivers)
-    return Landed(end + newton, after, crossing, gap)
+    return Landed(end, after, crossing, gap)

@@ -123,7 +123,6 @@ def iterate(problem: Problem, inputs: Inputs, core: Core) -> tuple[Core, Entry, 
     waiting = jnp.any(core.together)
     crossed = jnp.where(waiting, core.together, segment.crossed)
     time = jnp.where(waiting, core.t, segment.time)
-    step = jnp.where(waiting, 0, segment.step)
     is_spike = jnp.any(crossed)
     is_known = ~is_spike & (time >= known_time)
     is_event = is_spike | (is_known & (known_id >= 0))
@@ -141,11 +140,12 @@ def iterate(problem: Problem, inputs: Inputs, core: Core) -> tuple[Core, Entry, 
     event = Event(
         kind=jnp.where(stops, ev.IDLE, kind).astype(jnp.int32),
         time=jnp.where(stops, core.t, time),
-        step=jnp.where(stops, 0, step),
+        step=jnp.where(stops | waiting, 0, segment.step),
+        shift=jnp.where(stops | waiting, 0, segment.shift),
         sender=jnp.where(stops, 0, sender).astype(jnp.int32),
     )
     entry = Entry(core.t, core.z, event, core.known, core.spikes)
-    advanced = jax.tree.map(
+    arrived = jax.tree.map(
         lambda now, then: jnp.where(event.stays, now, then), core.z, segment.end
     )
     landed = land(
@@ -157,7 +157,7 @@ def iterate(problem: Problem, inputs: Inputs, core: Core) -> tuple[Core, Entry, 
         core.z,
         known_time,
         event,
-        advanced,
+        arrived,
     )
 
     who = (neurons == event.sender) & event.is_spike

@@ -16,13 +16,14 @@ Gaps = Float[Array, " neurons"]
 class Segment(NamedTuple):
     """How far a flow can go from (t, z): to its first crossing or to its own limit.
 
-    The flow's end is z(t + step), moved by first order to `time` where a flow cannot
-    land on the crossing itself. A rejected trial has step = 0 and time = t.
+    It goes there by a `step` and a `shift` from the step's end, for flows that do not
+    land on a crossing at once. A rejected trial has time = t.
     """
 
     time: Scalar  # where the segment ends
-    step: Scalar  # what `advance` is to be called with; t + step + shift = time
-    end: PyTree  # z(t + step)
+    step: Scalar
+    shift: Scalar  # step + shift = time - t
+    end: PyTree  # the state at `time`
     crossed: Bool[Array, " neurons"]  # who reaches threshold at `time`
     jumped: Bool[Array, ""]  # they were above it from the start: put there by a jump
     memory: PyTree  # the flow's notes for the next segment, without gradient
@@ -98,5 +99,10 @@ class AbstractFlow(eqx.Module):
         """
 
     @abc.abstractmethod
-    def advance(self, model: Any, t: Scalar, z: PyTree, step: Scalar) -> PyTree:
-        """z(t + step), differentiable in everything; no crossing lies before it."""
+    def advance(
+        self, model: Any, t: Scalar, z: PyTree, step: Scalar, shift: Scalar
+    ) -> PyTree:
+        """z(t + step + shift), as `find` found it; no crossing lies in between.
+
+        Differentiable in `model`, `t` and `z`, at fixed lengths.
+        """

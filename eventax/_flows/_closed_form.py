@@ -38,11 +38,14 @@ class ClosedForm(AbstractFlow):
         return Segment(
             time=time,
             step=step,
+            shift=jnp.zeros_like(step),
             end=model.solution(z, step),
             crossed=reach & (times <= time),
             jumped=jnp.min(waits) <= 0,
             memory=memory,
         )
 
-    def advance(self, model: Any, t: Scalar, z: PyTree, step: Scalar) -> PyTree:
+    def advance(
+        self, model: Any, t: Scalar, z: PyTree, step: Scalar, shift: Scalar
+    ) -> PyTree:
         return model.solution(z, step)

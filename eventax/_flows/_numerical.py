@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import diffrax
 import jax
@@ -14,11 +14,13 @@ from jaxtyping import Array, Bool, PyTree
 
 from ._base import AbstractFlow, Gaps, Scalar, Segment
 from ._roots import first_rise
-from ._runge_kutta import Step, take_step
+from ._runge_kutta import Step, step_end, take_step
 
-# A crossing this near to the end of a step, relative to the step, is reached from
-# there along a straight line; the error is of second order in it.
-NEAR = 1e-3
+# Solvers of up to third order are no better than the cubic between the ends of a step.
+# With better ones a crossing must lie this near to the end, relative to the step: there
+# the cubic's error is the smaller by the square of it.
+CUBIC_ORDER = 3
+NEAR = 0.02
 
 
 class Notes(NamedTuple):
@@ -32,11 +34,15 @@ class Notes(NamedTuple):
 class Numerical(AbstractFlow):
     """Steps of a diffrax solver, fixed or under a step-size controller.
 
-    Between the ends of a step a cubic shows whether and where a gap rises through 0. A
-    step that ends there is tried next, until a crossing lies at the end of a step: so
-    spike times have the precision of the solver, not that of the cubic. With a
-    `root_finder`, that one searches instead. A segment is one trial.
+    Between the ends of a step runs a cubic with the values and slopes there. It shows
+    whether and where a gap rises through 0, also if it falls again before the end, and
+    is the state there, as far as it is as good as the solver. Otherwise a step that
+    ends near the crossing is tried next: so spike times have the precision of the
+    solver. With a `root_finder`, that one searches for the step instead. A segment is
+    one trial.
     """
+
+    pads: ClassVar[bool] = True
 
     solver: diffrax.AbstractSolver
     controller: diffrax.AbstractStepSizeController | None  # None: fixed steps
@@ -56,8 +62,11 @@ class Numerical(AbstractFlow):
         state = jax.tree.map(jnp.asarray, state)
         return Notes(first, jnp.asarray(jnp.inf, t.dtype), state)
 
-    def advance(self, model: Any, t: Scalar, z: PyTree, step: Scalar) -> PyTree:
-        return self._step(model, t, z, step).end
+    def advance(
+        self, model: Any, t: Scalar, z: PyTree, step: Scalar, shift: Scalar
+    ) -> PyTree:
+        # In one step, without interpolation: as good, and simpler to differentiate.
+        return step_end(self.solver, model, t, z, step + shift)
 
     def find(
         self,
@@ -72,7 +81,7 @@ class Numerical(AbstractFlow):
         step = jnp.minimum(jnp.minimum(memory.usual, memory.aim), whole)
         slope = model.slope(t, z)
         gap, rate = self.gap_rate(model, t, z, slope)
-        trial = self._step(model, t, z, step)
+        trial = take_step(self.solver, model.slope, t, z, slope, step)
         keep, usual, state = self._control(model, t, z, step, trial, memory)
         last = step >= whole
         tried = t + step
@@ -82,18 +91,18 @@ class Numerical(AbstractFlow):
         inner = jnp.where(rising & (inner <= 1), inner * step, jnp.inf)
         # What rounding leaves uncertain about times here.
         blur = 4 * jnp.finfo(t.dtype).eps * jnp.maximum(jnp.abs(t), jnp.abs(tried))
-        reach = NEAR * step + blur
+        reach = (1.0 if self._cubic_will_do() else NEAR) * step + blur
 
         if self.root_finder is not None:
-            step, trial = self._search(model, t, z, step, trial, inner, keep)
+            step, trial = self._search(model, t, z, slope, step, trial, inner, keep)
             tried = t + step
             end_gap, end_rate = self.gap_rate(model, tried, trial.end, trial.slope)
             last = last & (step >= whole)
 
         away = -end_gap / jnp.where(end_rate > 0, end_rate, 1)  # from the step's end
-        near = rising & (end_rate > 0) & (jnp.abs(away) <= reach)
-        near = near & ((away <= 0) | ~last)
-        waits = jnp.where(near, step + away, inner)
+        # Just behind the end counts too: the next step would start there.
+        behind = rising & (end_rate > 0) & (away > 0) & (away <= NEAR**2 * step + blur)
+        waits = jnp.where(behind & ~last, step + away, inner)
         wait = jnp.min(waits)
         above = alive & (gap >= 0)
         jumped = jnp.any(above)
@@ -103,6 +112,8 @@ class Numerical(AbstractFlow):
         end_time = jnp.where(last, bound, tried)
         time = jnp.where(spikes, jnp.clip(t + wait, t, bound), end_time)
         time = jnp.where(stays, t, time)
+        shift = jnp.where(spikes & ~stays, (time - t) - step, 0)
+        end = _between(z, slope, trial, step, shift)
         # A step that cannot be told from none: the state diverges.
         lost = ~keep & (usual <= blur)
         aim = jnp.where(misses, jnp.maximum(wait, blur), jnp.inf)
@@ -110,7 +121,8 @@ class Numerical(AbstractFlow):
         return Segment(
             time=jnp.where(lost, jnp.nan, time),
             step=jnp.where(stays, 0, step),
-            end=jax.tree.map(lambda a, b: jnp.where(stays, a, b), z, trial.end),
+            shift=shift,
+            end=jax.tree.map(lambda a, b: jnp.where(stays, a, b), z, end),
             crossed=jnp.where(jumped, above, spikes & (waits <= wait)),
             jumped=jumped,
             memory=jax.tree.map(
@@ -118,8 +130,9 @@ class Numerical(AbstractFlow):
             ),
         )
 
-    def _step(self, model: Any, t: Scalar, z: PyTree, step: Scalar) -> Step:
-        return take_step(self.solver, model.slope, t, z, model.slope(t, z), step)
+    def _cubic_will_do(self) -> bool:
+        order = self.solver.order(None)  # pyright: ignore[reportArgumentType]
+        return self.root_finder is None and order is not None and order <= CUBIC_ORDER
 
     def _control(
         self, model: Any, t: Scalar, z: PyTree, step: Scalar, trial: Step, memory: Notes
@@ -160,6 +173,7 @@ class Numerical(AbstractFlow):
         model: Any,
         t: Scalar,
         z: PyTree,
+        slope: PyTree,
         step: Scalar,
         trial: Step,
         inner: Gaps,
@@ -171,7 +185,7 @@ class Numerical(AbstractFlow):
         hits = keep & (wait < jnp.inf)
 
         def gap(step: Scalar, _: Any) -> Scalar:
-            end = self.advance(model, t, z, step)
+            end = take_step(self.solver, model.slope, t, z, slope, step).end
             gaps = self.gap(model, t + step, end)
             return jnp.max(jnp.where(who, gaps, -jnp.inf))
 
@@ -184,7 +198,7 @@ class Numerical(AbstractFlow):
         ).value
         found = jnp.where(hits & jnp.isfinite(found), jnp.clip(found, 0, step), step)
         found = lax.stop_gradient(found)
-        there = self._step(model, t, z, found)
+        there = take_step(self.solver, model.slope, t, z, slope, found)
         pick = lambda a, b: jax.tree.map(lambda x, y: jnp.where(hits, x, y), a, b)  # noqa: E731
         return found, Step(
             pick(there.end, trial.end), trial.error, pick(there.slope, trial.slope)
@@ -195,6 +209,21 @@ class Numerical(AbstractFlow):
 
     def _order(self) -> Any:
         return self.solver.error_order(None)  # pyright: ignore[reportArgumentType]
+
+
+def _between(
+    z: PyTree, slope: PyTree, trial: Step, step: Scalar, shift: Scalar
+) -> PyTree:
+    """The cubic with values and slopes of both ends, `shift` away from the second."""
+    x = jnp.where(step > 0, shift / jnp.where(step > 0, step, 1), 0)
+
+    def cubic(start: Array, start_slope: Array, end: Array, end_slope: Array) -> Array:
+        rise, run = end - start, step * x
+        bend = run * (end_slope + start_slope) - 2 * x * rise
+        lean = run * (2 * end_slope + start_slope) - 3 * x * rise
+        return end + shift * end_slope + x * (lean + x * bend)
+
+    return jax.tree.map(cubic, z, slope, trial.end, trial.slope)
 
 
 def _call(terms: Any, t: Any, z: PyTree, args: Any) -> PyTree:

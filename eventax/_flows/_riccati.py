@@ -123,7 +123,14 @@ class Riccati(AbstractFlow):
         (w,) = rows
         return z._replace(i=z.i + w)
 
-    def advance(self, model: Any, t: Scalar, z: Diamond, step: Scalar) -> Diamond:
+    def advance(
+        self, model: Any, t: Scalar, z: Diamond, step: Scalar, shift: Scalar
+    ) -> Diamond:
+        end = self._propagate(model, z, step)
+        slope = self.slope(model, t, end)
+        return jax.tree.map(lambda x, dx: x + shift * dx, end, slope)
+
+    def _propagate(self, model: Any, z: Diamond, step: Scalar) -> Diamond:
         tau_m, tau_s = model.time_constants()
         half_decay, moments = _decay_moments(step / tau_s)
         x, y, w, _ = _magnus(step / tau_m, model.ic - 0.25, z.i, moments)
@@ -158,7 +165,7 @@ class Riccati(AbstractFlow):
         def body(carry):
             k, step, _, wait = carry
             step = jnp.clip(step + wait, 0, longest)
-            there = self.advance(model, t, z, step)
+            there = self._propagate(model, z, step)
             return k + 1, step, there, jnp.min(waits(there))
 
         def cond(carry):
@@ -170,12 +177,16 @@ class Riccati(AbstractFlow):
         _, step, there, wait = lax.while_loop(cond, body, carry)
         above = alive & (z.d >= 1)
         jumped = jnp.any(above)
-        time = jnp.where(wait <= near, t + step + wait, end)
-        spikes = (wait <= near) & (time <= end)
+        spikes = (wait <= near) & (t + step + wait <= end)
+        time = jnp.where(spikes, jnp.clip(t + step + wait, t, end), end)
+        # What is left, too short for curvature to matter.
+        shift = jnp.where(jumped, 0, (time - t) - step)
+        slope = self.slope(model, time, there)
         return Segment(
-            time=jnp.where(jumped, t, jnp.clip(time, t, end)),
+            time=jnp.where(jumped, t, time),
             step=jnp.where(jumped, 0, step),
-            end=there,
+            shift=shift,
+            end=jax.tree.map(lambda x, dx: x + shift * dx, there, slope),
             crossed=jnp.where(jumped, above, spikes & (waits(there) <= wait)),
             jumped=jumped,
             memory=memory,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import diffrax
+import equinox as eqx
 import jax
 import numpy as np
 import optimistix as optx
@@ -37,7 +38,8 @@ def choose_flow(
             "diffrax.PIDController."
         )
     solver = diffrax.Tsit5() if solver is None else solver
-    if controller is not None and not _estimates_error(solver, model.dtype):
+    solver = _with_tolerances(solver, controller, model.dtype)
+    if _error_of(solver, model.dtype) is None and controller is not None:
         raise ValueError(
             f"`stepsize_controller` needs a solver that estimates its error; got "
             f"solver={type(solver).__name__}(). Use diffrax.Tsit5(), say, or a fixed "
@@ -46,13 +48,36 @@ def choose_flow(
     return Numerical(solver, controller, stepsize, root_finder)
 
 
-def _estimates_error(solver: diffrax.AbstractSolver, dtype: np.dtype) -> bool:
+def _with_tolerances(
+    solver: diffrax.AbstractSolver, controller: Any, dtype: np.dtype
+) -> diffrax.AbstractSolver:
+    """An implicit solver that leaves its tolerances open takes the controller's."""
+    if not isinstance(solver, diffrax.AbstractImplicitSolver):
+        return solver
+    source = controller if hasattr(controller, "rtol") else default_controller(dtype)
+    finder = solver.root_finder
+    left_open = diffrax.with_stepsize_controller_tols(optx.Newton)().rtol
+    for name in ("rtol", "atol", "norm"):
+        if getattr(finder, name, None) is left_open:
+            value = getattr(source, name)
+            finder = eqx.tree_at(lambda f, n=name: getattr(f, n), finder, value)
+    return eqx.tree_at(lambda s: s.root_finder, solver, finder)
+
+
+def _error_of(solver: diffrax.AbstractSolver, dtype: np.dtype) -> Any:
+    """The error estimate of a step, as shapes, None if the solver has none."""
+
+    def step(t: Any, z: Any, h: Any) -> Any:
+        return take_step(solver, lambda t, z: -z, t, z, -z, h).error
+
     x = jax.ShapeDtypeStruct((), dtype)
-    decay = lambda t, z: -z  # noqa: E731
-    step = jax.eval_shape(
-        lambda t, z, h: take_step(solver, decay, t, z, -z, h), x, x, x
-    )
-    return step.error is not None
+    try:
+        return jax.eval_shape(step, x, x, x)
+    except Exception as error:
+        raise ValueError(
+            "`solver` must be able to integrate one ordinary differential equation, as "
+            f"diffrax.Tsit5() is; got {solver!r}."
+        ) from error
 
 
 def default_controller(dtype: np.dtype) -> diffrax.PIDController:

@@ -242,7 +242,6 @@ class EvNN(eqx.Module):
         """The dense (N+M, N) connectivity mask of 0 and 1, rows are senders."""
         return jnp.asarray(self._wmask.value, self.dtype)
 
-    @eqx.filter_jit
     def init_state(self) -> PyTree[Shaped[Array, "neurons ..."]]:
         """State of all neurons at t0: (N, S), or a pytree of arrays over neurons.
 
@@ -384,11 +383,11 @@ class EvNN(eqx.Module):
             >>> from eventax.neuron_models import LIF
             >>> net = FFEvNN(
             ...     [1, 1], 1, LIF, 50.0, thresh=1.0, tsyn=5.0, tmem=10.0,
-            ...     init_weights=4.0, init_bias=0.0, max_event_steps=4,
+            ...     init_weights=5.0, init_bias=0.0, max_event_steps=4,
             ... )
             >>> times, neurons, _ = net.record(jnp.array([[1.0]]))
             >>> times
-            Array([ 7.92, 14.85, inf, inf], dtype=float32)
+            Array([4.235071 , 7.4701424,       inf,       inf], dtype=float32)
             >>> neurons
             Array([ 0,  1, -1, -1], dtype=int32)
         """

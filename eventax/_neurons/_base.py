@@ -112,6 +112,10 @@ class NeuronModel(eqx.Module):
         """How the state moves between events; None means by numerical integration."""
         return None
 
+    def padded_size(self, n_neurons: int) -> int:
+        """The number of neurons to simulate where extra ones make it faster."""
+        return n_neurons
+
     def sender_leaves(self) -> list[Any]:
         """Parameters of which an arriving spike reads its own sender's row only.
 

@@ -35,9 +35,10 @@ class AbstractQIF(ColumnModel):
 
     def derivative(self, phase: Column, i: Column) -> Columns:
         tau_m, tau_s = self.time_constants()
-        cos, sin = jnp.cos(jnp.pi * phase), jnp.sin(jnp.pi * phase)
+        # In the double angle: one sine and one cosine.
+        cos, sin = jnp.cos(2 * jnp.pi * phase), jnp.sin(2 * jnp.pi * phase)
         drive = (i + self.ic) / jnp.pi**2
-        turn = cos * (cos + sin / jnp.pi) + sin * sin * drive
+        turn = ((1 + cos) + sin / jnp.pi + (1 - cos) * drive) / 2
         return turn / tau_m, -i / tau_s
 
     def distance(self, phase: Column, i: Column) -> Column:

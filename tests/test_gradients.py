@@ -1,0 +1,357 @@
+"""Gradients against finite differences of the oracle, and under JAX's transforms."""
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optimistix as optx
+import pytest
+from oracle import finite_differences as fd
+from oracle import lif, ode, qif
+from samples import T_MAX, network, random_params, with_params
+
+from eventax.neuron_models import LIF, QIF
+
+pytestmark = pytest.mark.usefixtures("x64")
+
+F64 = jnp.float64
+N, M = 3, 2
+SHAPE = {"n_neurons": N, "in_size": M, "dtype": F64}
+LIF_CONSTANTS = {
+    "thresh": np.array([1.0, 0.8, 1.2]),
+    "vreset": np.array([0.0, -0.2, 0.1]),
+    "tmem": np.array([10.0, 10.0, 20.0]),
+    "tsyn": np.array([5.0, 10.0, 20.0 * (1 + 1e-7)]),
+}
+QIF_CONSTANTS = {
+    "tmem": np.array([10.0, 8.0, 12.0]),
+    "tsyn": np.array([5.0, 8.0, 3.0]),
+}
+SEED, RANK = {LIF: 4, QIF: 3}, 6
+TIMES = np.array([17.3, 5.1, 26.4])
+NAMES = ("weights", "ic", "in_spike_times")
+
+
+def sample(model, seed=None):
+    size = 1.5 if model is LIF else 15.0
+    seed = SEED[model] if seed is None else seed
+    (weights,), (ic,), (inputs,) = random_params((seed,), n=N, m=M, size=size)
+    inputs[0, 1] = np.inf
+    return dict(zip(NAMES, (weights, ic, inputs), strict=True))
+
+
+# Scalars of a run: times in order of weight, so that no two sum to the same.
+
+
+def of_first_spikes(times):
+    return (times * np.array([1.0, 0.7, -0.4])).sum()
+
+
+def of_states(states):
+    """`states` (N, T, 2); the angle of V, as V itself runs through infinity."""
+    xp = jnp if isinstance(states, jax.Array) else np
+    states = xp.stack([xp.arctan(states[..., 0] / 3), states[..., 1]], axis=-1)
+    size = states.shape
+    return (states * np.cos(np.arange(np.prod(size))).reshape(size)).sum()
+
+
+def ours(net, params, times):
+    """First spikes, a later spike, states."""
+    net = with_params(net, params["weights"], params["ic"])
+    inputs = params["in_spike_times"]
+    states = net.state_at_t(inputs, times)
+    return (
+        of_first_spikes(net.ttfs(inputs)),
+        net.record(inputs)[0][RANK],
+        of_states(states),
+    )
+
+
+def gradients(net, params, times=TIMES):
+    """The three gradients, by all leaves of `params` and by `times`."""
+
+    @jax.jit
+    def run(params, times):
+        return jax.jacrev(lambda p, t: ours(net, p, t), argnums=(0, 1))(params, times)
+
+    return run(jax.tree.map(jnp.asarray, params), jnp.asarray(times))
+
+
+def truths(model, simulate, params):
+    """The same three functions of the oracle, with their events."""
+
+    def first(p):
+        trace = simulate(**p, stop_after=range(N))
+        return of_first_spikes(trace.first_spikes()), trace.events
+
+    def later(p):
+        trace = simulate(**p, stop_after=lambda times, _: len(times) > RANK)
+        return trace.times[RANK], trace.events
+
+    def states(p):
+        p = dict(p)
+        t_last = max(TIMES)
+        times = p.pop("times", TIMES)
+        trace = simulate(**p, observe_at=times, t_max=t_last)
+        seen = np.swapaxes(trace.observed, 0, 1)
+        if model is QIF:
+            seen = np.stack([qif.voltage(seen[..., 0]), seen[..., 1]], axis=-1)
+        return float(of_states(seen)), trace.events
+
+    return first, later, states
+
+
+def simulator(model):
+    if model is LIF:
+        return lambda t_max=T_MAX, **p: lif.simulate(**p, **LIF_CONSTANTS, t_max=t_max)
+    return lambda t_max=T_MAX, **p: qif.simulate(**p, **QIF_CONSTANTS, t_max=t_max)
+
+
+@pytest.fixture(scope="module")
+def reference(x64):
+    """Finite differences: (model) -> for each function, by leaf."""
+    known = {}
+
+    def get(model):
+        if model not in known:
+            params = sample(model)
+            simulate = simulator(model)
+            trace = simulate(**params)
+            assert 8 <= len(trace.times) <= 40
+            assert np.all(np.isfinite(trace.first_spikes()))
+            noise = fd.LIF_NOISE if model is LIF else fd.ODE_NOISE
+            known[model] = [
+                fd.gradient(
+                    f, params, noise=noise, rtol=1e-8, scale={"in_spike_times": 0.5}
+                )
+                for f in truths(model, simulate, params)
+            ]
+        return known[model]
+
+    return get
+
+
+CASES = {
+    "LIF": (LIF, {}, 1e-6),
+    "QIF": (QIF, {}, 1e-4),
+    "QIF, accurate": (QIF, {"flow_tolerance": 1e-13}, 1e-6),
+    "LIF, Tsit5": (
+        LIF,
+        {"solver": diffrax.Tsit5(), "solver_stepsize": 0.1},
+        1e-4,
+    ),
+    "QIF, Tsit5": (
+        QIF,
+        {"solver": diffrax.Tsit5(), "solver_stepsize": 0.05},
+        1e-4,
+    ),
+    "LIF, Bosh3": (
+        LIF,
+        {
+            "solver": diffrax.Bosh3(),
+            "stepsize_controller": diffrax.PIDController(
+                rtol=1e-8, atol=1e-8, norm=optx.max_norm
+            ),
+        },
+        1e-4,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_against_finite_differences(case, reference):
+    model, options, tolerance = CASES[case]
+    constants = LIF_CONSTANTS if model is LIF else QIF_CONSTANTS
+    net = network(model, **SHAPE, **constants, **options)
+    found = gradients(net, sample(model))
+    worst = {}
+    for what, (by_params, _), expected in zip(
+        ("first", "later", "states"), found, reference(model), strict=True
+    ):
+        for name in NAMES:
+            g = np.asarray(by_params[name])
+            size = np.linalg.norm(g)
+            assert size > 1e-6, (what, name)
+            assert np.linalg.norm(expected.error[name]) < 1e-6 * size, (what, name)
+            worst[what, name] = fd.relative_error(g, expected.value[name])
+    print(case, {k: f"{v:.1e}" for k, v in worst.items()})
+    assert all(error <= tolerance for error in worst.values()), worst
+
+
+def test_gradient_by_observation_times():
+    params = sample(LIF)
+    net = network(LIF, **SHAPE, **LIF_CONSTANTS)
+    by_times = gradients(net, params)[2][1]
+    states = truths(LIF, simulator(LIF), params)[2]
+    for k in (0, 1):
+
+        def moved(p, k=k):
+            times = TIMES.copy()
+            times[k] = p["t"]
+            return states(params | {"times": times})[0], ()
+
+        g = fd.gradient(moved, {"t": np.array(TIMES[k])}, scale={"t": 0.1})
+        assert by_times[k] == pytest.approx(float(g.value["t"]), rel=1e-6)
+
+
+# Dependence on time that is not through the state
+
+
+class MovingThreshold(LIF):
+    def spike_condition(self, t, y, **kwargs):
+        return y[:, 0] - 1.0 + 0.01 * t
+
+
+def test_threshold_that_moves_with_time():
+    params = sample(LIF)
+
+    def simulate(weights, ic, in_spike_times, **options):
+        def dynamics(t, y):
+            v, i = y.T
+            return np.stack([(-v + i + ic) / 10.0, -i / 5.0], axis=1)
+
+        def reset(y, neuron):
+            y[neuron, 0] -= 1.0
+            return y
+
+        def arrive(y, sender):
+            y[:, 1] += weights[sender]
+            return y
+
+        return ode.simulate(
+            dynamics,
+            lambda t, y: y[:, 0] - 1.0 + 0.01 * t,
+            reset,
+            arrive,
+            np.zeros((N, 2)),
+            in_spike_times,
+            **({"t_max": T_MAX} | options),
+        )
+
+    assert len(simulate(**params).times) > RANK
+    later = truths(LIF, simulate, params)[1]
+    options = {"solver": diffrax.Tsit5(), "solver_stepsize": 0.1}
+    net = network(MovingThreshold, **SHAPE, thresh=1.0, tmem=10.0, tsyn=5.0, **options)
+    rng = np.random.default_rng(1)
+    found = gradients(net, params)[1][0]
+    for name in NAMES:
+        finite = np.isfinite(params[name])
+        direction = np.where(finite, rng.normal(size=params[name].shape), 0.0)
+        along = fd.directional(later, params, {name: direction}, noise=fd.ODE_NOISE)
+        mine = float((np.asarray(found[name]) * direction).sum())
+        assert mine == pytest.approx(along.value, rel=1e-4), name
+
+
+# Memory
+
+
+def test_checkpoints_do_not_change_the_gradient():
+    params = sample(LIF)
+    plain = gradients(network(LIF, **SHAPE, **LIF_CONSTANTS), params)
+    adjoint = diffrax.RecursiveCheckpointAdjoint(checkpoints=8)
+    few = gradients(network(LIF, **SHAPE, **LIF_CONSTANTS, adjoint=adjoint), params)
+    for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(few), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-13)
+
+
+# The loss is linear, so its gradient alone needs no value of the run: the check must
+# not be removed as dead code (under `jit` it was, and the gradient silently wrong).
+def test_too_few_checkpoints_are_an_error():
+    adjoint = diffrax.RecursiveCheckpointAdjoint(checkpoints=2)
+    net = network(LIF, **SHAPE, **LIF_CONSTANTS, adjoint=adjoint)
+    with pytest.raises(Exception, match="checkpoints"):
+        jax.block_until_ready(gradients(net, sample(LIF)))
+
+
+# Transforms
+
+
+@pytest.fixture(scope="module", params=[LIF, QIF])
+def loss(request, x64):
+    """(parameters, inputs) -> a scalar with silent neurons in it."""
+    model = request.param
+    constants = LIF_CONSTANTS if model is LIF else QIF_CONSTANTS
+    net = network(model, **SHAPE, **constants, max_solver_time=25.0)
+
+    def function(params, inputs):
+        times = with_params(net, *params).spikes_until_t(inputs, 25.0, 4)
+        fired = jnp.isfinite(times)
+        states = with_params(net, *params).state_at_t(inputs, [12.0])
+        return (
+            jnp.sum(jnp.where(fired, jnp.sin(times / 5.0), 0.0)) + states[..., 1].sum()
+        )
+
+    return model, function
+
+
+def batch(model, size=4):
+    samples = [sample(model, seed) for seed in (0, 4, 7, 10)[:size]]
+    stacked = {name: np.stack([s[name] for s in samples]) for name in NAMES}
+    stacked["weights"] = stacked["weights"] * 0.7
+    return (stacked["weights"], stacked["ic"]), stacked["in_spike_times"]
+
+
+def close(a, b, tolerance):
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_allclose(x, y, rtol=tolerance, atol=tolerance)
+
+
+def test_vmap_of_grad_is_a_loop(loss):
+    model, function = loss
+    # A batch goes on refining all of its spikes until the last one is good enough.
+    tolerance = 1e-10 if model is LIF else 1e-7
+    params, inputs = batch(model)
+    grad = jax.grad(function, argnums=(0, 1))
+    compiled = jax.jit(grad)
+    one = jax.tree.map(lambda x: x[0], params)
+
+    over_inputs = jax.jit(jax.vmap(grad, (None, 0)))(one, inputs)
+    loop = [compiled(one, x) for x in inputs]
+    close(over_inputs, jax.tree.map(lambda *x: np.stack(x), *loop), tolerance)
+
+    over_params = jax.jit(jax.vmap(grad, (0, None)))(params, inputs[0])
+    each = [jax.tree.map(lambda x, b=b: x[b], params) for b in range(len(inputs))]
+    loop = [compiled(p, inputs[0]) for p in each]
+    close(over_params, jax.tree.map(lambda *x: np.stack(x), *loop), tolerance)
+
+    over_both = jax.jit(jax.vmap(grad))(params, inputs)
+    loop = [compiled(p, x) for p, x in zip(each, inputs, strict=True)]
+    close(over_both, jax.tree.map(lambda *x: np.stack(x), *loop), tolerance)
+
+    # The gradient of a sum over a batch is the sum of the gradients.
+    def total(params, inputs):
+        return jax.vmap(function, (None, 0))(params, inputs).sum()
+
+    value, summed = jax.jit(jax.value_and_grad(total, argnums=(0, 1)))(one, inputs)
+    close(summed[0], jax.tree.map(lambda x: x.sum(axis=0), over_inputs[0]), tolerance)
+    close(summed[1], over_inputs[1], tolerance)
+    expected = sum(float(function(one, x)) for x in inputs)
+    assert float(value) == pytest.approx(expected, rel=tolerance)
+
+
+def test_silent_neurons_contribute_nothing(loss):
+    model, function = loss
+    params, inputs = batch(model, 1)
+    weights, ic = (x[0] for x in params)
+    quiet = np.zeros_like(weights)
+    drive = np.full_like(ic, -3.0)
+
+    @jax.jit
+    def grad(params):
+        return jax.grad(lambda p: function(p, inputs[0]))(params)
+
+    by_weights, by_ic = grad((quiet, drive))
+    np.testing.assert_array_equal(by_ic, 0.0)
+    # Currents that were observed depend on weights from inputs, not from neurons.
+    np.testing.assert_array_equal(by_weights[:N], 0.0)
+
+
+def test_filter_grad_of_a_network():
+    net = network(LIF, **SHAPE, **LIF_CONSTANTS)
+    params = sample(LIF)
+    net = with_params(net, jnp.asarray(params["weights"]), jnp.asarray(params["ic"]))
+    inputs = params["in_spike_times"]
+    gradient = eqx.filter_jit(eqx.filter_grad(lambda n: n.ttfs(inputs).sum()))(net)
+    assert jax.tree.structure(gradient) == jax.tree.structure(net)
+    assert jnp.any(gradient.neuron_model.weights != 0)

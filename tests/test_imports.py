@@ -1,0 +1,93 @@
+"""The layers import downwards only, and every public name says what it is."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import eventax
+from eventax import evnn, neuron_models
+
+PACKAGE = Path(eventax.__file__).parent
+
+# What a layer must not know of.
+FORBIDDEN = {
+    "_static": {"_flows", "_neurons", "_engine", "_networks"},
+    "_flows": {"_neurons", "_engine", "_networks"},
+    "_neurons": {"_engine", "_networks"},
+    "_engine": {"_neurons", "_networks"},
+    "_networks": {"evnn", "neuron_models"},
+}
+
+
+def sources(layer):
+    path = PACKAGE / layer
+    return sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
+
+
+def imported(source):
+    """Dotted names of what a file imports, those under TYPE_CHECKING too."""
+    here = ("eventax", *source.relative_to(PACKAGE).with_suffix("").parts)
+    for node in ast.walk(ast.parse(source.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            # One leading dot is the package that the file is in.
+            base = here[: len(here) - node.level] if node.level else ()
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("layer", FORBIDDEN)
+def test_a_layer_imports_no_higher_one(layer):
+    files = sources(layer)
+    assert files
+    for source in files:
+        parts = [name.split(".") for name in imported(source)]
+        layers = {p[1] for p in parts if p[0] == "eventax" and len(p) > 1}
+        assert not layers & FORBIDDEN[layer], source
+
+
+def test_the_check_sees_imports():
+    """Of the networks layer, which imports every lower one."""
+    names = {n for source in sources("_networks") for n in imported(source)}
+    assert "eventax._engine.run" in names
+    assert "eventax._neurons.NeuronModel" in names
+    assert "eventax._networks._checks.check_count" in names
+    assert "jax" in names
+
+
+def test_public_modules_only_name_things():
+
+    for module in (evnn, neuron_models):
+        tree = ast.parse(Path(module.__file__).read_text("utf-8"))
+        kinds = {type(node) for node in tree.body}
+        assert kinds <= {ast.Expr, ast.ImportFrom, ast.Assign}
+
+
+@pytest.mark.parametrize("module", [eventax, evnn, neuron_models])
+def test_public_names_exist_and_are_documented(module):
+    assert module.__doc__
+    for name in module.__all__:
+        value = getattr(module, name)
+        if isinstance(value, type):
+            assert len(value.__doc__.splitlines()) > 1, name
+        elif not isinstance(value, str):
+            assert value.__doc__, name
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [
+        evnn.EvNN,
+        evnn.FFEvNN,
+        *(getattr(neuron_models, name) for name in neuron_models.__all__),
+    ],
+)
+def test_public_methods_are_documented(cls):
+    for name in dir(cls):
+        value = getattr(cls, name)
+        ours = str(getattr(value, "__module__", "")).startswith("eventax")
+        if not name.startswith("_") and callable(value) and ours:
+            documented = [vars(c)[name].__doc__ for c in cls.__mro__ if name in vars(c)]
+            assert any(documented), f"{cls.__name__}.{name}"
