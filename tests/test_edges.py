@@ -1,4 +1,4 @@
-"""Cases at the edge: nothing happens, everything happens at once, or at the very end."""
+"""Cases at the edge: nothing happens, all happens at once, or at the very end."""
 
 import equinox as eqx
 import jax
@@ -119,7 +119,7 @@ def test_order_and_padding_of_inputs_do_not_matter():
         shuffled_one[0, [2, 3, 0]], sorted_one[0, :3], rtol=1e-12
     )
     # Two inputs at one time in one channel share what they do.
-    assert shuffled_one[1, 1] == pytest.approx(sorted_one[1, 0], rel=1e-12)
+    assert shuffled_one[1, 1] == pytest.approx(float(sorted_one[1, 0]), rel=1e-12)
     np.testing.assert_array_equal(shuffled_one[[0, 1, 1], [1, 0, 2]], 0.0)
     np.testing.assert_array_equal(gradient(late)[:, 3], 0.0)
 
@@ -171,7 +171,8 @@ def test_another_start_of_time():
 
 
 def test_spike_at_exactly_the_end_counts():
-    # Within rounding of the third spike either side is "exactly".
+    # Within rounding of the third spike either side is "exactly". Found failing: a
+    # crossing that rounds to just after the end of a segment is not seen.
     last = 3 * PERIOD
     for t_max in (last * (1 - 4e-16), last, last * (1 + 4e-16)):
         net = network(LIF, [[0.0]], 2.0, t_max=t_max)
@@ -183,7 +184,8 @@ def test_spike_at_exactly_the_end_counts():
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("dtype", [F32, F64])
 def test_a_spike_at_the_final_time_counts_and_shows_in_the_state(model, dtype):
-    # The network's own spike times are "exactly" the times of its spikes.
+    # The network's own spike times are "exactly" the times of its spikes. Found failing
+    # for the same reason: the spike is lost, or the observed state is the one before.
     net = network(model, np.zeros((4, 4)), [2.0, 1.7, 1.3, 3.1], dtype=dtype)
     times, neurons = spikes(net, None)
     assert len(times) >= 6
@@ -297,7 +299,9 @@ def jacobian_of_jumps(weights, ic):
 
 @pytest.mark.parametrize("ic", [0.0, 3.0])
 def test_a_jump_over_threshold_moves_with_the_input(ic):
-    # With ic = 3 the membrane would go on rising above threshold.
+    # With ic = 3 the membrane would go on rising above threshold. Found failing: the
+    # second of two neurons lifted at once counts as crossing together with the first,
+    # and gets a Newton correction that it must not have.
     weights = np.zeros((3, 2))
     weights[2] = [1.2, 1.3]
     times, by_net, by_input = jacobian_of_jumps(weights, ic)

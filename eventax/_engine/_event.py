@@ -9,7 +9,7 @@ import jax.lax as lax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from .._flows import AbstractFlow
+from .._flows import AbstractFlow, rounding
 
 # What ends a segment. The order counts: known events come last, spikes before them.
 IDLE = 0  # nothing: the simulation is over
@@ -54,7 +54,7 @@ class Landed(NamedTuple):
     time: Float[Array, ""]  # of the event, differentiable
     after: PyTree  # state with the event applied
     crossing: Bool[Array, " neurons"]  # at threshold, rising, just before the event
-    gap: Float[Array, " neurons"]  # signed distance to threshold just before it
+    floor: Float[Array, " neurons"]  # gap under which an event has taken one lower
 
 
 def _newton(event: Event, who: Array, gap: Array, rate: Array) -> Float[Array, ""]:
@@ -115,10 +115,10 @@ def land(
         z = jax.tree.map(lambda x, dx: x + dx * moved, z, slope)
 
     # Within rounding of the event's time: crossing at the same instant.
-    instant = 4 * jnp.finfo(end.dtype).eps * jnp.maximum(jnp.abs(end), jnp.abs(t))
-    crossing = (rate > 0) & (gap >= -rate * instant)
+    doubt = jnp.abs(rate) * rounding(end, t)
+    crossing = (rate > 0) & (gap >= -doubt)
 
     fired = flow.fire(model, z, who)
     rows = [jnp.where(event.delivers, row, 0) for row in rows]
     after = flow.receive(model, fired, event.sender, rows, reached & event.delivers)
-    return Landed(end, after, crossing, gap)
+    return Landed(end, after, crossing, jnp.minimum(gap, 0) - 2 * doubt)

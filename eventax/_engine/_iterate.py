@@ -13,7 +13,6 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from .._flows import AbstractFlow
 from . import _event as ev
 from ._event import Event, Landed, land
-from ._schedule import Schedule
 
 # Why a simulation stopped.
 OK = 0
@@ -44,6 +43,7 @@ class Inputs(NamedTuple):
     known_ids: Int[Array, " known"]
     t0: Float[Array, ""]
     t_end: Float[Array, ""]
+    fault: Int[Array, ""]  # status from the start; OK for good input
 
 
 class Core(NamedTuple):
@@ -95,8 +95,8 @@ def start(problem: Problem, inputs: Inputs) -> tuple[Core, Results]:
         events=zero,
         spikes=zero,
         first=jnp.full((n_neurons,), problem.max_events, jnp.int32),
-        running=jnp.asarray(True),
-        status=zero + OK,
+        running=inputs.fault == OK,
+        status=inputs.fault.astype(jnp.int32),
     )
     slots = problem.max_events + 1
     results = Results(
@@ -161,12 +161,10 @@ def iterate(problem: Problem, inputs: Inputs, core: Core) -> tuple[Core, Entry, 
     )
 
     who = (neurons == event.sender) & event.is_spike
-    # Of those at threshold with it, a jump may have taken some below it again.
-    gap = flow.gap(model, landed.time, landed.after)
-    dropped = (gap < landed.gap) & (gap < 0)
-    together = (
-        jnp.where(waiting, core.together, landed.crossing & alive) & event.is_spike
-    )
+    # Who crosses with it fires next, unless this event's jump took it lower again.
+    dropped = flow.gap(model, landed.time, landed.after) < landed.floor
+    crosses = event.kind == ev.CROSSING
+    together = jnp.where(waiting, core.together, landed.crossing & alive & crosses)
     first = jnp.where(who & (core.first == problem.max_events), core.spikes, core.first)
     running = ~stops
     if problem.awaited is not None:
@@ -178,7 +176,7 @@ def iterate(problem: Problem, inputs: Inputs, core: Core) -> tuple[Core, Entry, 
         t=landed.time,
         z=landed.after,
         memory=segment.memory,
-        together=together & ~who & ~dropped,
+        together=together & event.is_spike & ~who & ~dropped,
         known=core.known + event.is_known,
         events=core.events + counts,
         spikes=core.spikes + event.is_spike,

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import equinox.internal as eqxi
 import jax
+import jax.lax as lax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
@@ -69,7 +70,7 @@ def run(
         jnp.where(jnp.isnan(in_spike_times), jnp.inf, in_spike_times),
         observe_at,
         n_neurons,
-        settings.wmask[n_neurons:].any(axis=1),
+        np.asarray(settings.wmask[n_neurons:].any(axis=1)),
     )
     width = model.padded_size(n_neurons) if flow.pads else n_neurons
     model = model.padded(width - n_neurons) if width > n_neurons else model
@@ -97,17 +98,18 @@ def run(
         known_ids=known.ids,
         t0=t0,
         t_end=t_end,
+        fault=problems,
     )
     chunk_length, n_chunks = _gradient_room(settings, known.times.shape[0])
-    outcome = simulate(problem, inputs, chunk_length, n_chunks)
-    status = jnp.where(problems > OK, problems, outcome.status)
+    messages = _messages(settings, chunk_length * n_chunks)
+
+    def check(tree: PyTree, status: Int[Array, ""]) -> PyTree:
+        return eqxi.branched_error_if(tree, status > OK, status, messages)
+
+    outcome = simulate(problem, inputs, chunk_length, n_chunks, check)
     results = outcome.results
-    times, states = eqxi.branched_error_if(
-        (results.times, results.seen),
-        status > OK,
-        status,
-        _messages(settings, chunk_length * n_chunks),
-    )
+    status = lax.stop_gradient(outcome.status)
+    times, states = check((results.times, results.seen), status)
     return Run(
         times=times[:-1],
         neurons=results.neurons[:-1],
@@ -143,7 +145,11 @@ def _gradient_room(settings: Settings, n_known: int) -> tuple[int, int]:
         return settings.checkpoints, settings.checkpoints
     steps = settings.flow.likely_steps(settings.max_time - settings.t0)
     segments = 4 * (settings.max_events + n_known) + 2 * steps
-    chunk_length = max(256, math.isqrt(segments))
+    # Long enough for two spikes per neuron, which makes one chunk the common case, but
+    # no more than some megabytes per sample.
+    n_neurons = settings.wmask.shape[1]
+    likely = min(2 * n_neurons, 2**20 // n_neurons)
+    chunk_length = max(256, likely, math.isqrt(segments))
     return chunk_length, -(-segments // chunk_length)
 
 

@@ -31,7 +31,7 @@ def schedule(
 
     Inputs that no neuron hears (`heard` is False) are dropped: they cannot matter.
     """
-    in_size, per_input = in_spike_times.shape
+    per_input = in_spike_times.shape[1]
     listened = np.flatnonzero(heard)
     senders = np.repeat(n_neurons + listened, per_input)
     ids = np.concatenate([senders, -1 - np.arange(observe_at.shape[0]), [senders.size]])

@@ -8,7 +8,8 @@ their turn comes. So memory is bounded, and a short simulation runs once.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import equinox.internal as eqxi
@@ -65,7 +66,11 @@ class Gradient(NamedTuple):
 
 
 def simulate(
-    problem: Problem, inputs: Inputs, chunk_length: int, n_chunks: int
+    problem: Problem,
+    inputs: Inputs,
+    chunk_length: int,
+    n_chunks: int,
+    check: Callable[[PyTree, Int[Array, ""]], PyTree],
 ) -> Outcome:
     """Run from t0 to t_end; differentiable in reverse mode.
 
@@ -111,6 +116,8 @@ def simulate(
         carry = (core, results, history, Counts(zero, zero))
         core, results, history, counts = lax.while_loop(cond, body, carry)
         status = jnp.where(core.running, TOO_MANY_STEPS, core.status)
+        # A gradient may need nothing of the outcome: what it does need is checked too.
+        counts = check(counts, status)
         return Outcome(results, core.first, status), (inputs, history, counts)
 
     def back(residuals, gradient: Outcome):
@@ -137,15 +144,17 @@ def simulate(
         )
         carry = (grad, history.entries, counts.chunks - 1, counts.length)
         grad, *_ = lax.while_loop(lambda carry: carry[2] >= 0, body, carry)
+        # None where there is no gradient.
         return (
             Inputs(
                 params=grad.params,
                 senders=grad.senders,
                 z0=grad.z,
                 known_times=grad.known_times,
-                known_ids=None,
+                known_ids=None,  # pyright: ignore[reportArgumentType]
                 t0=grad.t,
-                t_end=None,
+                t_end=None,  # pyright: ignore[reportArgumentType]
+                fault=None,  # pyright: ignore[reportArgumentType]
             ),
         )
 
@@ -159,7 +168,7 @@ def _run_chunk(
     core: Core,
     results: Results | None,
     entries: Entry,
-) -> tuple[Core, Results | None, Entry, Int[Array, ""]]:
+) -> tuple[Core, Any, Entry, Int[Array, ""]]:
     """Go on until all samples are done or the room for entries is full."""
     room = jax.tree.leaves(entries)[0].shape[0]
 

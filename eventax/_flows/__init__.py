@@ -1,4 +1,4 @@
-from ._base import AbstractFlow, Segment
+from ._base import AbstractFlow, Segment, rounding
 from ._closed_form import ClosedForm
 from ._numerical import Numerical
 from ._riccati import Riccati
@@ -11,4 +11,5 @@ __all__ = [
     "Riccati",
     "Segment",
     "rising_root",
+    "rounding",
 ]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import abc
+import functools
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
 Scalar = Float[Array, ""]
@@ -106,3 +108,9 @@ class AbstractFlow(eqx.Module):
 
         Differentiable in `model`, `t` and `z`, at fixed lengths.
         """
+
+
+def rounding(*times: Scalar) -> Scalar:
+    """What rounding leaves uncertain about the given times; closer ones are equal."""
+    largest = functools.reduce(jnp.maximum, [jnp.abs(t) for t in times])
+    return 8 * jnp.finfo(largest.dtype).eps * largest

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, PyTree
 
-from ._base import AbstractFlow, Scalar, Segment
+from ._base import AbstractFlow, Scalar, Segment, rounding
 
 
 class ClosedForm(AbstractFlow):
@@ -29,7 +29,8 @@ class ClosedForm(AbstractFlow):
         bound: Scalar,
         alive: Bool[Array, " neurons"],
     ) -> Segment:
-        waits = jnp.where(alive, model.crossing(z, bound - t), jnp.inf)
+        horizon = bound - t + rounding(bound, t)
+        waits = jnp.where(alive, model.crossing(z, horizon), jnp.inf)
         times = jnp.minimum(t + waits, bound)
         reach = waits < jnp.inf
         time = jnp.min(jnp.where(reach, times, bound))

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optimistix as optx
 from jaxtyping import Array, Bool, PyTree
 
-from ._base import AbstractFlow, Gaps, Scalar, Segment
+from ._base import AbstractFlow, Gaps, Scalar, Segment, rounding
 from ._roots import first_rise
 from ._runge_kutta import Step, step_end, take_step
 
@@ -20,7 +20,7 @@ from ._runge_kutta import Step, step_end, take_step
 # With better ones a crossing must lie this near to the end, relative to the step: there
 # the cubic's error is the smaller by the square of it.
 CUBIC_ORDER = 3
-NEAR = 0.02
+NEAR = 0.1
 
 
 class Notes(NamedTuple):
@@ -90,7 +90,7 @@ class Numerical(AbstractFlow):
         rising = alive & (gap < 0)
         inner = jnp.where(rising & (inner <= 1), inner * step, jnp.inf)
         # What rounding leaves uncertain about times here.
-        blur = 4 * jnp.finfo(t.dtype).eps * jnp.maximum(jnp.abs(t), jnp.abs(tried))
+        blur = rounding(t, tried)
         reach = (1.0 if self._cubic_will_do() else NEAR) * step + blur
 
         if self.root_finder is not None:
@@ -100,9 +100,11 @@ class Numerical(AbstractFlow):
             last = last & (step >= whole)
 
         away = -end_gap / jnp.where(end_rate > 0, end_rate, 1)  # from the step's end
-        # Just behind the end counts too: the next step would start there.
-        behind = rising & (end_rate > 0) & (away > 0) & (away <= NEAR**2 * step + blur)
-        waits = jnp.where(behind & ~last, step + away, inner)
+        # Just behind the end counts too: the next step would start there. Behind the
+        # bound only what rounding put there.
+        margin = blur + jnp.where(last, 0, NEAR**2 * step)
+        behind = rising & (end_rate > 0) & (away > 0) & (away <= margin)
+        waits = jnp.where(behind, step + away, inner)
         wait = jnp.min(waits)
         above = alive & (gap >= 0)
         jumped = jnp.any(above)
@@ -131,7 +133,7 @@ class Numerical(AbstractFlow):
         )
 
     def _cubic_will_do(self) -> bool:
-        order = self.solver.order(None)  # pyright: ignore[reportArgumentType]
+        order = self.solver.order(None)
         return self.root_finder is None and order is not None and order <= CUBIC_ORDER
 
     def _control(
@@ -154,7 +156,7 @@ class Numerical(AbstractFlow):
             memory.controller,
         )
         # A step of no length proves nothing.
-        keep = (keep & finite) | (step <= 0)
+        keep = jnp.asarray((keep & finite) | (step <= 0))
         offered = jnp.where(finite, end - start, step / 5).astype(step.dtype)
         # A step that an event cut short says little about the usual one.
         kept = jnp.where(
@@ -183,11 +185,16 @@ class Numerical(AbstractFlow):
         wait = jnp.min(inner)
         who = inner <= wait
         hits = keep & (wait < jnp.inf)
+        half = 0.5 * step
 
         def gap(step: Scalar, _: Any) -> Scalar:
-            end = take_step(self.solver, model.slope, t, z, slope, step).end
-            gaps = self.gap(model, t + step, end)
-            return jnp.max(jnp.where(who, gaps, -jnp.inf))
+            # Its derivative by the step is the rate at the end.
+            fixed = lax.stop_gradient(step)
+            end = take_step(self.solver, model.slope, t, z, slope, fixed)
+            gaps, rates = self.gap_rate(model, t + fixed, end.end, end.slope)
+            gaps = gaps + lax.stop_gradient(rates) * (step - fixed)
+            # A finder that wants a change of sign gets one where nothing is sought.
+            return jnp.where(hits, jnp.max(jnp.where(who, gaps, -jnp.inf)), step - half)
 
         found = optx.root_find(
             gap,
@@ -208,7 +215,7 @@ class Numerical(AbstractFlow):
         return diffrax.ODETerm(lambda t, z, args: model.slope(t, z))
 
     def _order(self) -> Any:
-        return self.solver.error_order(None)  # pyright: ignore[reportArgumentType]
+        return self.solver.error_order(None)
 
 
 def _between(

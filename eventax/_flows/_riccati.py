@@ -31,7 +31,7 @@ import jax.lax as lax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
-from ._base import AbstractFlow, Gaps, Scalar, Segment
+from ._base import AbstractFlow, Gaps, Scalar, Segment, rounding
 
 Column = Float[Array, " neurons"]
 
@@ -177,7 +177,7 @@ class Riccati(AbstractFlow):
         _, step, there, wait = lax.while_loop(cond, body, carry)
         above = alive & (z.d >= 1)
         jumped = jnp.any(above)
-        spikes = (wait <= near) & (t + step + wait <= end)
+        spikes = (wait <= near) & (t + step + wait <= end + rounding(end, t))
         time = jnp.where(spikes, jnp.clip(t + step + wait, t, end), end)
         # What is left, too short for curvature to matter.
         shift = jnp.where(jumped, 0, (time - t) - step)
@@ -206,7 +206,7 @@ class Riccati(AbstractFlow):
         pade = (15 + 4 * bend) / jnp.where(soon, 15 + 9 * bend, 1)
         return jnp.where(soon, tau_m * ratio * pade, jnp.inf)
 
-    def _reach(self, model: Any, z: Projective, whole: Scalar) -> Scalar:
+    def _reach(self, model: Any, z: Diamond, whole: Scalar) -> Scalar:
         """The step that keeps the error at the tolerance and q at one zero at most.
 
         The fourth-order part of Ω is an error of order 5; the error of Ω itself, of
@@ -242,8 +242,10 @@ _SINH_SLOPE = [(k + 1) / factorial(2 * k + 3) for k in range(10)]
 
 
 def _decay_moments(r: Any) -> tuple[Any, tuple[Any, Any, Any]]:
-    """exp(-r/2), and the parabola α1 + α2 s + α3 s² that has the moments of
-    exp(-r (s + 1/2)) over -1/2 < s < 1/2."""
+    """exp(-r/2), and the coefficients of a parabola α1 + α2 s + α3 s².
+
+    It has the moments of exp(-r (s + 1/2)) over -1/2 < s < 1/2.
+    """
     half = jnp.exp(-r / 2)
     square = r * r
     return half, (

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import equinox.internal as eqxi
 import jax.lax as lax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 Values = Float[Array, "..."]
+Flags = Bool[Array, "..."]
 
 
 def rising_root(
@@ -17,7 +18,7 @@ def rising_root(
     low: Values,
     high: Values,
     guess: Values,
-    wanted: Values,
+    wanted: Flags,
     max_steps: int = 60,
 ) -> Values:
     """Root of f in [low, high], where f(low) < 0 <= f(high) wherever `wanted`.

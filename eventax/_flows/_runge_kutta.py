@@ -17,12 +17,11 @@ VectorField = Callable[[Any, PyTree], PyTree]
 
 
 class Step(NamedTuple):
-    """End of a step, its estimated error (None if the solver has no estimate), and
-    the slope there."""
+    """What a step leads to."""
 
     end: PyTree
-    error: PyTree | None
-    slope: PyTree
+    error: PyTree | None  # None if the solver has no estimate
+    slope: PyTree  # at the end
 
 
 def take_step(
@@ -41,12 +40,15 @@ def take_step(
     if isinstance(solver, diffrax.Euler):
         end = jax.tree.map(lambda x, k: x + step * k, z, slope)
         return Step(end, None, field(t + step, end))
-    if isinstance(solver, diffrax.AbstractERK):
-        return _explicit(solver.tableau, field, t, z, slope, step)
+    tableau = getattr(solver, "tableau", None)
+    if isinstance(solver, diffrax.AbstractERK) and isinstance(
+        tableau, diffrax.ButcherTableau
+    ):
+        return _explicit(tableau, field, t, z, slope, step)
     terms = diffrax.ODETerm(lambda t, z, args: field(t, z))
-    state = solver.init(terms, t, t + step, z, None)  # pyright: ignore
+    state = solver.init(terms, t, t + step, z, None)
     end, error, _, _, result = solver.step(
-        terms,  # pyright: ignore
+        terms,
         t,
         t + step,
         z,
@@ -68,14 +70,18 @@ def _explicit(
     slope: PyTree,
     step: Float[Array, ""],
 ) -> Step:
-    """The stages are a loop, since XLA would otherwise evaluate the vector field, with
+    """A step by a tableau.
+
+    The stages are a loop, since XLA would otherwise evaluate the vector field, with
     all its transcendental functions, again and again in every operation that uses it.
     """
     n = tableau.num_stages
     rows = np.zeros((n - 1, n))
     for j, row in enumerate(tableau.a_lower):
         rows[j, : j + 1] = row
-    slopes = jax.tree.map(lambda k: jnp.zeros((n, *k.shape), k.dtype).at[0].set(k), slope)
+    slopes = jax.tree.map(
+        lambda k: jnp.zeros((n, *k.shape), k.dtype).at[0].set(k), slope
+    )
 
     def stage(carry: tuple[PyTree, PyTree], given: Any) -> tuple[Any, None]:
         slopes, _ = carry
@@ -109,10 +115,12 @@ def step_end(
     The derivative of an explicit method is worked out by hand, as another loop over its
     stages: differentiating the forward loop costs several times as much.
     """
-    if not isinstance(solver, diffrax.AbstractERK):
+    tableau = getattr(solver, "tableau", None)
+    explicit = isinstance(solver, diffrax.AbstractERK)
+    if not (explicit and isinstance(tableau, diffrax.ButcherTableau)):
         return take_step(solver, model.slope, t, z, model.slope(t, z), step).end
     params, static = eqx.partition(model, eqx.is_inexact_array)
-    a, b, c = _weights(solver.tableau)
+    a, b, c = _weights(tableau)
     stages = len(b)
     dtype = step.dtype
 
