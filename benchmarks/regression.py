@@ -25,7 +25,7 @@ def measure(options: dict[str, Any]) -> tuple[dict[str, float], Arrays]:
     """Time one call and record the spikes.
 
     Options: `timing`, keywords of `time_call`; all optional: `solver`, the name of a
-    diffrax solver; `tolerance` of a step-size controller; settings of the network.
+    diffrax solver; `rtol` and `atol` of a step-size controller; settings of the network.
     """
     timing = options.pop("timing")
     changes = _settings(**options)
@@ -39,12 +39,15 @@ def measure(options: dict[str, Any]) -> tuple[dict[str, float], Arrays]:
 
 
 def _settings(
-    solver: str | None = None, tolerance: float | None = None, **changes: Any
+    solver: str | None = None,
+    rtol: float = 0,
+    atol: float | None = None,
+    **changes: Any,
 ) -> dict[str, Any]:
     if solver is not None:
         changes["solver"] = getattr(diffrax, solver)()
-    if tolerance is not None:
-        controller = diffrax.PIDController(rtol=tolerance, atol=tolerance)
+    if atol is not None:
+        controller = diffrax.PIDController(rtol=rtol, atol=atol)
         changes["stepsize_controller"] = controller
     return changes
 

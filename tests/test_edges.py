@@ -190,7 +190,7 @@ def test_a_spike_at_the_final_time_counts_and_shows_in_the_state(model, dtype):
     times, neurons = spikes(net, None)
     assert len(times) >= 6
     counts = jax.jit(
-        jax.vmap(lambda t: jnp.isfinite(net.spikes_until_t(None, t, 9)).sum())
+        jax.vmap(lambda t: jnp.isfinite(net.spikes_until_t(None, t, 30)).sum())
     )(times)
     np.testing.assert_array_equal(counts, np.arange(1, len(times) + 1))
     states = net.state_at_t(None, times)[neurons, np.arange(len(times))]

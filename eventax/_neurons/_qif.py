@@ -52,9 +52,12 @@ class AbstractQIF(ColumnModel):
         return phase, i + w
 
     def observe(self, y: Any) -> Any:
-        """(V, i) with V = π tan π(φ - 1/2)."""
+        """(V, i) with V = π tan π(φ - 1/2), of limited size at φ = 0 and φ = 1."""
         phase, i = y[..., 0], y[..., 1]
-        return jnp.stack([jnp.pi * jnp.tan(jnp.pi * (phase - 0.5)), i], axis=-1)
+        # The tangent as a quotient: rounding of φ - 1/2 would turn -∞ into +∞.
+        sin = jnp.sin(jnp.pi * jnp.minimum(phase, 1 - phase))
+        sin = jnp.maximum(sin, jnp.finfo(sin.dtype).eps)
+        return jnp.stack([-jnp.pi * jnp.cos(jnp.pi * phase) / sin, i], axis=-1)
 
     def weight_leaves(self) -> list[Any]:
         return [self.weights]
