@@ -25,7 +25,8 @@ def measure(options: dict[str, Any]) -> tuple[dict[str, float], Arrays]:
     """Time one call and record the spikes.
 
     Options: `timing`, keywords of `time_call`; all optional: `solver`, the name of a
-    diffrax solver; `rtol` and `atol` of a step-size controller; settings of the network.
+    diffrax solver; `rtol` and `atol` of a step-size controller; settings of the
+    network.
     """
     timing = options.pop("timing")
     changes = _settings(**options)

@@ -445,7 +445,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--cooldown",
         type=float,
-        default=0.0,
+        default=0.3,
         help="part of the steps, the last ones, in which the rate falls to 0",
     )
     parser.add_argument("--seed", type=int, default=0)
