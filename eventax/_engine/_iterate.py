@@ -73,6 +73,12 @@ class Entry(NamedTuple):
     slot: Int[Array, ""]  # number of the spike, if it is one
 
 
+def entry_like(core: Core) -> Entry:
+    """An entry of the shapes and types that `iterate` gives."""
+    event = Event(core.known, core.t, core.t, core.t, core.known)
+    return Entry(core.t, core.z, event, core.known, core.spikes)
+
+
 class Results(NamedTuple):
     """What a simulation produces; the last slot of each is scrap."""
 

@@ -26,6 +26,7 @@ from ._iterate import (
     Inputs,
     Problem,
     Results,
+    entry_like,
     iterate,
     observation,
     start,
@@ -96,8 +97,7 @@ def simulate(
 
     def forth(inputs: Inputs):
         core, results = start(problem, inputs)
-        entry = jax.eval_shape(lambda core: iterate(problem, inputs, core)[1], core)
-        history = History(_room(entry, chunk_length), _room(core, n_chunks))
+        history = History(_room(entry_like(core), chunk_length), _room(core, n_chunks))
 
         def body(carry):
             core, results, history, counts = carry
