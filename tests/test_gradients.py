@@ -267,7 +267,7 @@ def test_too_few_checkpoints_are_an_error():
 # Transforms
 
 
-@pytest.fixture(scope="module", params=[LIF, QIF])
+@pytest.fixture(scope="module", params=[LIF, pytest.param(QIF, marks=pytest.mark.slow)])
 def loss(request, x64):
     """(parameters, inputs) -> a scalar with silent neurons in it."""
     model = request.param
