@@ -134,8 +134,10 @@ def iterate(problem: Problem, inputs: Inputs, core: Core) -> tuple[Core, Entry, 
     is_event = is_spike | (is_known & (known_id >= 0))
 
     full = is_event & (core.events >= problem.max_events)
-    broken = ~jnp.isfinite(time)
     over = ~is_spike & ~is_known & (time >= inputs.t_end)
+    # A step too short to move time would be taken for ever.
+    stuck = ~is_spike & ~is_known & ~over & (segment.step > 0) & (time <= core.t)
+    broken = ~jnp.isfinite(time) | stuck
     stops = ~core.running | full | broken | over
     spike_kind = jnp.where(
         waiting, ev.TOGETHER, jnp.where(segment.jumped, ev.JUMPED, ev.CROSSING)

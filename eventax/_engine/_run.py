@@ -165,7 +165,8 @@ def _messages(settings: Settings, segments: int) -> list[str]:
             "network."
         ),
         NOT_FINITE: (
-            "The state became infinite or NaN during the simulation. Check the "
+            "The state became infinite or NaN during the simulation, or moves faster "
+            "than time can be told apart in the network's `dtype`. Check the "
             "parameters for NaN and the neuron's dynamics for values at which they "
             "diverge; with a numerical solver, take smaller steps (`solver_stepsize`, "
             "`stepsize_controller`)."

@@ -20,6 +20,8 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from . import _event as ev
 from ._iterate import (
+    NOT_FINITE,
+    OK,
     TOO_MANY_STEPS,
     Core,
     Entry,
@@ -93,7 +95,7 @@ def simulate(
         core, results = lax.while_loop(
             lambda carry: _any_running(carry[0]), body, start(problem, inputs)
         )
-        return Outcome(results, core.first, core.status)
+        return Outcome(results, core.first, _verdict(core))
 
     def forth(inputs: Inputs):
         core, results = start(problem, inputs)
@@ -115,7 +117,7 @@ def simulate(
         zero = jnp.zeros((), jnp.int32)
         carry = (core, results, history, Counts(zero, zero))
         core, results, history, counts = lax.while_loop(cond, body, carry)
-        status = jnp.where(core.running, TOO_MANY_STEPS, core.status)
+        status = jnp.where(core.running, TOO_MANY_STEPS, _verdict(core))
         # A gradient may need nothing of the outcome: what it does need is checked too.
         counts = check(counts, status)
         return Outcome(results, core.first, status), (inputs, history, counts)
@@ -239,6 +241,13 @@ def _pull(
         ],
         known_times=grad.known_times.at[entry.known].add(known_time),
     )
+
+
+def _verdict(core: Core) -> Int[Array, ""]:
+    """The final status. NaN in a state stays there, so a look at the end suffices."""
+    lost = [jnp.any(jnp.isnan(x)) for x in jax.tree.leaves(core.z)]
+    lost = (core.status == OK) & jnp.any(jnp.stack(lost))
+    return jnp.where(lost, NOT_FINITE, core.status)
 
 
 def _any_running(core: Core) -> Bool[Array, ""]:

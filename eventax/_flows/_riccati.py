@@ -154,7 +154,8 @@ class Riccati(AbstractFlow):
     ) -> Segment:
         tau_m, _ = model.time_constants()
         longest = self._reach(model, z, bound - t)
-        end = jnp.where(longest < bound - t, t + longest, bound)
+        # In this order NaN stays NaN, which the engine reports.
+        end = jnp.where(longest >= bound - t, bound, t + longest)
         near = 0.3 * jnp.sqrt(jnp.finfo(t.dtype).eps) * jnp.min(jnp.asarray(tau_m))
 
         def waits(there: Diamond) -> Column:
