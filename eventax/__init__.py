@@ -2,9 +2,17 @@
 
 from importlib.metadata import version
 
-from . import evnn, neuron_models
+from . import adjoint, evnn, io, neuron_models
 from .evnn import EvNN, FFEvNN
 
 __version__ = version("eventax")
 
-__all__ = ["EvNN", "FFEvNN", "__version__", "evnn", "neuron_models"]
+__all__ = [
+    "EvNN",
+    "FFEvNN",
+    "__version__",
+    "adjoint",
+    "evnn",
+    "io",
+    "neuron_models",
+]

@@ -1,5 +1,33 @@
 """Neuron models, and the base class for models of your own."""
 
-from ._neurons import LIF, QIF, NeuronModel
+from ._neurons import (
+    ALIF,
+    AMOS,
+    EGRU,
+    EIF,
+    LIF,
+    PLIF,
+    PQIF,
+    QIF,
+    Izhikevich,
+    MultiNeuronModel,
+    NeuronModel,
+    Refractory,
+    pIzhikevich,
+)
 
-__all__ = ["LIF", "QIF", "NeuronModel"]
+__all__ = [
+    "ALIF",
+    "AMOS",
+    "EGRU",
+    "EIF",
+    "LIF",
+    "PLIF",
+    "PQIF",
+    "QIF",
+    "Izhikevich",
+    "MultiNeuronModel",
+    "NeuronModel",
+    "Refractory",
+    "pIzhikevich",
+]

@@ -159,16 +159,6 @@ def test_dtype_is_a_dtype():
 
 
 @pytest.mark.parametrize(
-    "name", ["init_delays", "dlim", "init_axonal_delays", "axonal_dlim"]
-)
-def test_delays_are_not_supported_yet(name):
-    with fails(NotImplementedError, f"`{name}`", "1.5", "None"):
-        lif(**{name: 1.5})
-    with fails(NotImplementedError, f"`{name}`", "1.5", "None"):
-        FFEvNN([2, 1], 1, LIF, 50.0, **LIF_ARGS, **{name: 1.5})
-
-
-@pytest.mark.parametrize(
     ("name", "kind"),
     [
         ("solver", "diffrax AbstractSolver"),

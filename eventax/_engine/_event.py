@@ -11,14 +11,16 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._flows import AbstractFlow, rounding
 
-# What ends a segment. The order counts: known events come last, spikes before them.
+# What ends a segment. The order counts: at one time the lower kind comes first.
 IDLE = 0  # nothing: the simulation is over
 PAUSE = 1  # the flow's own limit
 CROSSING = 2  # a neuron rises through threshold
 TOGETHER = 3  # it crossed at this same instant, but another one was first
 JUMPED = 4  # it was put above threshold by a jump
-ARRIVAL = 5  # an input spike arrives
-OBSERVATION = 6  # the state is to be observed
+ALARM = 5  # a neuron changes by itself
+DELIVERY = 6  # a neuron's delayed spike arrives
+ARRIVAL = 7  # an input spike arrives
+OBSERVATION = 8  # the state is to be observed
 
 
 class Event(NamedTuple):
@@ -26,9 +28,10 @@ class Event(NamedTuple):
 
     kind: Int[Array, ""]
     time: Float[Array, ""]
-    step: Float[Array, ""]  # what the flow advances by
-    shift: Float[Array, ""]
-    sender: Int[Array, ""]  # who fired or sent; 0 where nobody did
+    route: PyTree  # what the flow advances by
+    sender: Int[Array, ""]  # who fired, sent or changes; 0 where nobody does
+    delay: Float[Array, ""] | None  # who is reached now has this delay
+    origin: Int[Array, ""] | None  # number of the spike that a delivery is about
 
     @property
     def stays(self) -> Bool[Array, ""]:
@@ -41,11 +44,11 @@ class Event(NamedTuple):
 
     @property
     def is_known(self) -> Bool[Array, ""]:
-        return self.kind >= ARRIVAL
+        return (self.kind == ARRIVAL) | (self.kind == OBSERVATION)
 
     @property
     def delivers(self) -> Bool[Array, ""]:
-        return (self.kind >= CROSSING) & (self.kind <= ARRIVAL)
+        return self.is_spike | (self.kind == DELIVERY) | (self.kind == ARRIVAL)
 
 
 class Landed(NamedTuple):
@@ -68,19 +71,26 @@ def _newton(event: Event, who: Array, gap: Array, rate: Array) -> Float[Array, "
     return _without_value(newton)
 
 
-def _without_value(x: Float[Array, ""]) -> Float[Array, ""]:
+def _without_value(x: Array) -> Array:
     """0 with the derivative of x."""
     return x - lax.stop_gradient(x)
+
+
+def _move(z: PyTree, slope: PyTree, length: PyTree) -> PyTree:
+    """z + length * slope, for one length or one per entry."""
+    return jax.tree.map(lambda x, dx, h: x + dx * h, z, slope, length)
 
 
 def land(
     flow: AbstractFlow,
     model: Any,
     rows: list[Array],
+    delays: Float[Array, " neurons"] | None,
     reached: Bool[Array, " neurons"],
+    alive: Bool[Array, " neurons"],
     t: Float[Array, ""],
     z: PyTree,
-    known_time: Float[Array, ""],
+    source: Float[Array, ""],
     event: Event,
     arrived: PyTree | None = None,
 ) -> Landed:
@@ -92,19 +102,24 @@ def land(
     implicit function theorem. The flow itself is differentiated at a fixed length:
     its derivative by the length is the slope at the end.
 
+    `source` is what the time of a known event or a delivery depends on, `rows` and
+    `delays` are the sender's; of `source` and `delays` only the derivative counts.
     `arrived` is the state at the end of the segment, where it is known already and
     only the value of the result is wanted.
     """
-    n_neurons = reached.shape[0]
-    end = jnp.where(event.is_known, known_time, event.time)
-    end = jnp.where(event.stays, t, end)
-    if arrived is None:
-        z = flow.advance(model, t, z, event.step, event.shift)
-    else:
+    own = jnp.arange(reached.shape[0]) == event.sender
+    who, rings = own & event.is_spike, own & (event.kind == ALARM)
+    alarms = flow.alarm(model, t, z)
+    end = event.time
+    if arrived is not None:
         z = arrived
+    else:
+        if alarms is not None:
+            source = source + jnp.sum(jnp.where(rings, alarms, 0))
+        end = end + _without_value(jnp.where(event.stays, t, source))
+        z = flow.advance(model, t, z, event.route)
     slope = flow.slope(model, end, z)
     gap, rate = flow.gap_rate(model, end, z, slope)
-    who = (jnp.arange(n_neurons) == event.sender) & event.is_spike
     if arrived is None:
         # The flow knows neither that its length depends on its start ...
         moved = _without_value(end - t)
@@ -118,7 +133,19 @@ def land(
     doubt = jnp.abs(rate) * rounding(end, t)
     crossing = (rate > 0) & (gap >= -doubt)
 
-    fired = flow.fire(model, z, who)
-    rows = [jnp.where(event.delivers, row, 0) for row in rows]
-    after = flow.receive(model, fired, event.sender, rows, reached & event.delivers)
+    # Neurons of the padding start afresh too, lest they run away.
+    after = flow.fire(model, z, who | (~alive & (gap >= 0)))
+    if alarms is not None:
+        after = flow.ring(model, after, rings)
+    reached = reached & event.delivers
+    late = None
+    if delays is not None and arrived is None:
+        # A spike reaches everyone here at one time, which each one's own delay moves.
+        late = jnp.where(reached, _without_value(delays), 0)
+        late = model.spread(late, after)
+        after = _move(after, flow.slope(model, end, after), late)
+    after = flow.receive(model, after, event.sender, rows, reached)
+    if late is not None:
+        before = jax.tree.map(jnp.negative, late)
+        after = _move(after, flow.slope(model, end, after), before)
     return Landed(end, after, crossing, jnp.minimum(gap, 0) - 2 * doubt)

@@ -14,25 +14,37 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._flows import AbstractFlow
-from ._iterate import NOT_FINITE, OK, TOO_MANY_EVENTS, TOO_MANY_STEPS, Inputs, Problem
+from ._iterate import (
+    EARLY_INPUT,
+    NAN_INPUT,
+    NOT_FINITE,
+    OK,
+    OUTSIDE_END,
+    OUTSIDE_OBSERVATION,
+    TOO_MANY_EVENTS,
+    TOO_MANY_STEPS,
+    Inputs,
+    Problem,
+)
 from ._schedule import schedule
 from ._sender_rows import split_senders
 from ._simulate import simulate
 
-NAN_INPUT = 4
-EARLY_INPUT = 5
-OUTSIDE_OBSERVATION = 6
-OUTSIDE_END = 7
+# A queue too short is given more places than it was asked to have, up to this number,
+# so that the error can tell how many are needed.
+COUNTED = 256
 
 
 class Settings(NamedTuple):
     """What a run needs besides model and inputs; hashable."""
 
     flow: AbstractFlow
+    backward: AbstractFlow | None  # of gradients, if it goes from event to event
     wmask: np.ndarray  # (N+M, N) bool
     t0: float
     max_time: float
     max_events: int
+    capacity: int
     checkpoints: int | None
 
 
@@ -41,6 +53,7 @@ class Run(NamedTuple):
 
     times: Float[Array, " spikes"]  # inf beyond the last spike
     neurons: Int[Array, " spikes"]  # -1 beyond the last spike
+    pending: Int[Array, " spikes"]  # spikes under way after each; -1 beyond the last
     first: Int[Array, " neurons"]  # a neuron's first spike; len(times) if none
     states: PyTree  # with leading axis observations
 
@@ -49,6 +62,7 @@ def run(
     settings: Settings,
     model: Any,
     in_spike_times: Float[Array, "inputs spikes"],
+    delays: Float[Array, "senders neurons"] | None,
     *,
     t_end: Float[Array, ""] | None = None,
     observe_at: Float[Array, " observations"] | None = None,
@@ -56,7 +70,7 @@ def run(
 ) -> Run:
     """Simulate `model` from t0 to `t_end`, default the longest time allowed.
 
-    Stops early once all neurons in `awaited` have fired.
+    `delays` are not negative. Stops early once all neurons in `awaited` have fired.
     """
     flow, dtype = settings.flow, in_spike_times.dtype
     n_neurons = settings.wmask.shape[1]
@@ -66,42 +80,48 @@ def run(
     if observe_at is None:
         observe_at = jnp.zeros((0,), dtype)
     problems = _problems_with_times(settings, in_spike_times, observe_at, t_end)
-    known = schedule(
-        jnp.where(jnp.isnan(in_spike_times), jnp.inf, in_spike_times),
-        observe_at,
-        n_neurons,
-        np.asarray(settings.wmask[n_neurons:].any(axis=1)),
-    )
-    width = model.padded_size(n_neurons) if flow.pads else n_neurons
-    model = model.padded(width - n_neurons) if width > n_neurons else model
-    wmask = np.pad(settings.wmask, ((0, 0), (0, width - n_neurons)))
+    # How delays move arrivals is differentiated where a spike arrives.
+    fixed = None if delays is None else lax.stop_gradient(delays)
+    in_spike_times = jnp.where(jnp.isnan(in_spike_times), jnp.inf, in_spike_times)
+    known = schedule(in_spike_times, observe_at, settings.wmask, fixed)
+    width = model.padded_size(n_neurons)
+    padding = [(0, 0), (0, width - n_neurons)]
+    if width > n_neurons:
+        model = model.padded(n_neurons, width)
+        delays = None if delays is None else jnp.pad(delays, padding)
     if awaited is not None:
         awaited = np.pad(awaited, (0, width - n_neurons))
     z0 = flow.enter(model, model.init_state(width))
     params, static = eqx.partition(model, eqx.is_array)
-    params, senders = split_senders(flow, model, params, z0)
-    mask = wmask.astype(dtype)
+    params, senders = split_senders(flow, model, params, z0, width)
     problem = Problem(
         flow=flow,
+        backward=settings.backward,
         static=static,
-        wmask=wmask,
+        wmask=np.pad(settings.wmask, padding),
         n_neurons=n_neurons,
         max_events=settings.max_events,
+        capacity=settings.capacity,
+        room=_queue_room(settings),
         n_observations=observe_at.shape[0],
         awaited=awaited,
     )
     inputs = Inputs(
         params=params,
-        senders=[leaf * mask for leaf in senders],
+        senders=senders,
+        delays=delays,
         z0=z0,
         known_times=known.times,
         known_ids=known.ids,
+        known_delays=known.delays,
         t0=t0,
         t_end=t_end,
         fault=problems,
     )
     chunk_length, n_chunks = _gradient_room(settings, known.times.shape[0])
     messages = _messages(settings, chunk_length * n_chunks)
+    if delays is not None:
+        messages += _queue_messages(settings)
 
     def check(tree: PyTree, status: Int[Array, ""]) -> PyTree:
         return eqxi.branched_error_if(tree, status > OK, status, messages)
@@ -110,9 +130,12 @@ def run(
     results = outcome.results
     status = lax.stop_gradient(outcome.status)
     times, states = check((results.times, results.seen), status)
+    neurons = results.neurons[:-1]
+    pending = results.pending
     return Run(
         times=times[:-1],
-        neurons=results.neurons[:-1],
+        neurons=neurons,
+        pending=jnp.minimum(neurons, 0) if pending is None else pending[:-1],
         first=outcome.first,
         states=jax.tree.map(
             lambda y: y[:, :n_neurons],
@@ -143,6 +166,10 @@ def _gradient_room(settings: Settings, n_known: int) -> tuple[int, int]:
     """
     if settings.checkpoints is not None:
         return settings.checkpoints, settings.checkpoints
+    if settings.backward is not None:
+        # Entries are events only, and memory is what this way is chosen for.
+        events = 2 * settings.max_events + n_known
+        return math.isqrt(events) + 1, math.isqrt(events) + 1
     steps = settings.flow.likely_steps(settings.max_time - settings.t0)
     segments = 4 * (settings.max_events + n_known) + 2 * steps
     # Long enough for two spikes per neuron, which makes one chunk the common case, but
@@ -151,6 +178,11 @@ def _gradient_room(settings: Settings, n_known: int) -> tuple[int, int]:
     likely = min(2 * n_neurons, 2**20 // n_neurons)
     chunk_length = max(256, likely, math.isqrt(segments))
     return chunk_length, -(-segments // chunk_length)
+
+
+def _queue_room(settings: Settings) -> int:
+    """Places in the queue. A spike takes one, so there are never more than spikes."""
+    return min(settings.max_events, max(settings.capacity, COUNTED))
 
 
 def _messages(settings: Settings, segments: int) -> list[str]:
@@ -195,3 +227,16 @@ def _messages(settings: Settings, segments: int) -> list[str]:
         ),
     }
     return [messages[k] for k in sorted(messages)]
+
+
+def _queue_messages(settings: Settings) -> list[str]:
+    """By the number of places that are missing, from 1 on."""
+    capacity, room = settings.capacity, _queue_room(settings)
+    full = (
+        f"`buffer_capacity` = {capacity} was reached: {{}} spikes were under way at "
+        "once, delayed and yet to arrive. Set `buffer_capacity={}`, shorten the "
+        "delays, or reduce the activity of the network."
+    )
+    missing = [full.format(n, n) for n in range(capacity + 1, room + 1)]
+    most = max(room, capacity)
+    return [*missing, full.format(f"more than {most}", settings.max_events)]

@@ -14,33 +14,51 @@ class Schedule(NamedTuple):
 
     `ids` is the sender (neurons first, then inputs) of an input spike, and -1 - j for
     observation j. At one time inputs come in ascending order of the sender, then
-    observations.
+    observations. `delays` tells which neurons an input spike reaches then.
     """
 
     times: Float[Array, " known"]
     ids: Int[Array, " known"]
+    delays: Float[Array, " known"] | None
 
 
 def schedule(
     in_spike_times: Float[Array, "inputs spikes"],
     observe_at: Float[Array, " observations"],
-    n_neurons: int,
-    heard: np.ndarray,
+    wmask: np.ndarray,
+    delays: Float[Array, "senders neurons"] | None,
 ) -> Schedule:
     """Sort input spikes and observations into one list.
 
-    Inputs that no neuron hears (`heard` is False) are dropped: they cannot matter.
+    Inputs that no neuron hears are dropped: they cannot matter. With delays an input
+    spike stands in the list once for each of the different delays of its receivers.
     """
-    per_input = in_spike_times.shape[1]
+    n_neurons = wmask.shape[1]
+    heard = wmask[n_neurons:].any(axis=1)
     listened = np.flatnonzero(heard)
+    arrivals, waits = in_spike_times[listened][:, :, None], None
+    if delays is not None:
+        waits = _distinct(delays[n_neurons + listened], wmask[n_neurons + listened])
+        waits = jnp.broadcast_to(waits[:, None], (*arrivals.shape[:2], waits.shape[1]))
+        arrivals = arrivals + waits
+    per_input = arrivals.shape[1] * arrivals.shape[2]
     senders = np.repeat(n_neurons + listened, per_input)
     ids = np.concatenate([senders, -1 - np.arange(observe_at.shape[0]), [senders.size]])
-    times = jnp.concatenate(
-        [
-            in_spike_times[listened].reshape(-1),
-            observe_at,
-            jnp.full((1,), jnp.inf, in_spike_times.dtype),
-        ]
-    )
+    dtype = in_spike_times.dtype
+    times = [arrivals.reshape(-1), observe_at, jnp.full((1,), jnp.inf, dtype)]
+    times = jnp.concatenate(times)
     order = jnp.argsort(times, stable=True)
-    return Schedule(times[order], jnp.asarray(ids, jnp.int32)[order])
+    if waits is not None:
+        none = jnp.zeros((observe_at.shape[0] + 1,), dtype)
+        waits = jnp.concatenate([waits.reshape(-1), none])[order]
+    return Schedule(times[order], jnp.asarray(ids, jnp.int32)[order], waits)
+
+
+def _distinct(
+    delays: Float[Array, "inputs neurons"], heard: np.ndarray
+) -> Float[Array, "inputs most"]:
+    """Each row's different delays in ascending order, then inf."""
+    most = int(heard.sum(axis=1).max(initial=0))
+    ascending = jnp.sort(jnp.where(heard, delays, jnp.inf), axis=1)[:, :most]
+    again = ascending[:, 1:] == ascending[:, :-1]
+    return ascending.at[:, 1:].set(jnp.where(again, jnp.inf, ascending[:, 1:]))

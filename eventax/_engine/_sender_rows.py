@@ -17,7 +17,7 @@ from .._flows import AbstractFlow
 
 
 def split_senders(
-    flow: AbstractFlow, model: Any, params: PyTree, z: PyTree
+    flow: AbstractFlow, model: Any, params: PyTree, z: PyTree, n_neurons: int
 ) -> tuple[PyTree, list[Array]]:
     """Parameters without, and the list of, the leaves that are read by sender only.
 
@@ -25,20 +25,20 @@ def split_senders(
     they stay where they are and are differentiated like any other parameter.
     """
     senders = model.sender_leaves()
-    if not senders or _reads(flow, model, z):
+    if not senders or _reads(flow, model, z, n_neurons):
         return params, []
     rest = eqx.tree_at(lambda m: m.sender_leaves(), params, replace_fn=lambda _: None)
     return rest, senders
 
 
-def _reads(flow: AbstractFlow, model: Any, z: PyTree) -> bool:
+def _reads(flow: AbstractFlow, model: Any, z: PyTree, n_neurons: int) -> bool:
     """Whether the model's motion, threshold or reset depend on the sender leaves."""
     senders = model.sender_leaves()
 
     def motion(senders: list[Array]) -> PyTree:
         m = eqx.tree_at(lambda m: m.sender_leaves(), model, senders)
         t = jnp.zeros((), m.dtype)
-        fired = jnp.zeros((senders[0].shape[1],), bool)
+        fired = jnp.zeros((n_neurons,), bool)
         return flow.slope(m, t, z), flow.gap(m, t, z), flow.fire(m, z, fired)
 
     jaxpr = jax.make_jaxpr(motion)(senders)

@@ -22,6 +22,7 @@ from . import _event as ev
 from ._iterate import (
     NOT_FINITE,
     OK,
+    QUEUE_FULL,
     TOO_MANY_STEPS,
     Core,
     Entry,
@@ -31,6 +32,7 @@ from ._iterate import (
     entry_like,
     iterate,
     observation,
+    receivers,
     start,
     store,
 )
@@ -52,10 +54,10 @@ class History(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """Shared by all samples of a batch."""
+    """How much of the history was used."""
 
-    chunks: Int[Array, ""]
-    length: Int[Array, ""]  # segments in the last chunk
+    chunks: Int[Array, ""]  # by the batch
+    length: Int[Array, ""]  # entries of the last chunk
 
 
 class Gradient(NamedTuple):
@@ -64,8 +66,10 @@ class Gradient(NamedTuple):
     t: Float[Array, ""]
     z: PyTree
     params: PyTree
-    senders: list[Float[Array, "senders neurons"]]
+    senders: list[Float[Array, "senders ..."]]
+    delays: Float[Array, "senders neurons"] | None
     known_times: Float[Array, " known"]
+    spike_times: Float[Array, " spikes"]
 
 
 def simulate(
@@ -77,8 +81,9 @@ def simulate(
 ) -> Outcome:
     """Run from t0 to t_end; differentiable in reverse mode.
 
-    Gradients are available over `chunk_length * n_chunks` segments, of which no more
-    than `chunk_length + n_chunks` states are held at once.
+    Gradients are available over `chunk_length * n_chunks` entries, of which no more
+    than `chunk_length + n_chunks` states are held at once. An entry is a segment, or
+    all segments up to an event if the problem has a flow of its own for the way back.
 
     This is the code of one sample. Under `jax.vmap` every loop stays one loop for the
     whole batch, since its predicate is reduced over the batch; samples that are done
@@ -89,17 +94,18 @@ def simulate(
     def run(inputs: Inputs) -> Outcome:
         def body(carry):
             core, results = carry
-            core, entry, landed = iterate(problem, inputs, core)
-            return core, store(problem, results, entry, landed, inputs.known_ids)
+            core, entry, _ = iterate(problem, inputs, core)
+            return core, store(problem, results, entry, core, inputs.known_ids)
 
         core, results = lax.while_loop(
             lambda carry: _any_running(carry[0]), body, start(problem, inputs)
         )
-        return Outcome(results, core.first, _verdict(core))
+        return Outcome(results, core.first, _verdict(problem, core))
 
     def forth(inputs: Inputs):
         core, results = start(problem, inputs)
-        history = History(_room(entry_like(core), chunk_length), _room(core, n_chunks))
+        entry = entry_like(problem, core)
+        history = History(_room(entry, chunk_length), _room(core, n_chunks))
 
         def body(carry):
             core, results, history, counts = carry
@@ -115,45 +121,56 @@ def simulate(
             return _any_running(core) & (counts.chunks < n_chunks)
 
         zero = jnp.zeros((), jnp.int32)
-        carry = (core, results, history, Counts(zero, zero))
+        # Samples that keep events only are not equally far in their entries.
+        length = zero if problem.backward is None else 0 * core.known
+        carry = (core, results, history, Counts(zero, length))
         core, results, history, counts = lax.while_loop(cond, body, carry)
-        status = jnp.where(core.running, TOO_MANY_STEPS, _verdict(core))
+        status = jnp.where(core.running, TOO_MANY_STEPS, _verdict(problem, core))
         # A gradient may need nothing of the outcome: what it does need is checked too.
         counts = check(counts, status)
         return Outcome(results, core.first, status), (inputs, history, counts)
 
     def back(residuals, gradient: Outcome):
         inputs, history, counts = residuals
-        counts = jax.tree.map(eqxi.unvmap_max, counts)
+        n_used = eqxi.unvmap_max(counts.chunks)
 
         def body(carry):
-            grad, entries, chunk, length = carry
+            grad, entries, length, chunk = carry
 
-            def again(entries: Entry) -> Entry:
+            def again(entries: Entry) -> tuple[Entry, Int[Array, ""]]:
                 core = _at(history.starts, chunk)
-                return _run_chunk(problem, inputs, core, None, entries)[2]
+                return _run_chunk(problem, inputs, core, None, entries)[2:]
 
             if n_chunks > 1:
-                last = chunk == counts.chunks - 1
-                entries = lax.cond(last, lambda entries: entries, again, entries)
+                last = chunk == n_used - 1
+                entries, length = lax.cond(
+                    last, lambda entries: (entries, length), again, entries
+                )
             grad = _pull_chunk(problem, inputs, gradient.results, entries, length, grad)
-            full = jnp.asarray(chunk_length, length.dtype)
-            return grad, entries, chunk - 1, full
+            return grad, entries, length, chunk - 1
 
         zeros = jax.tree.map(jnp.zeros_like, inputs)
         grad = Gradient(
-            zeros.t0, zeros.z0, zeros.params, zeros.senders, zeros.known_times
+            t=zeros.t0,
+            z=zeros.z0,
+            params=zeros.params,
+            senders=zeros.senders,
+            delays=zeros.delays,
+            known_times=zeros.known_times,
+            spike_times=gradient.results.times,
         )
-        carry = (grad, history.entries, counts.chunks - 1, counts.length)
-        grad, *_ = lax.while_loop(lambda carry: carry[2] >= 0, body, carry)
+        carry = (grad, history.entries, counts.length, n_used - 1)
+        grad, *_ = lax.while_loop(lambda carry: carry[-1] >= 0, body, carry)
         # None where there is no gradient.
         return (
             Inputs(
                 params=grad.params,
                 senders=grad.senders,
+                delays=grad.delays,
                 z0=grad.z,
                 known_times=grad.known_times,
                 known_ids=None,  # pyright: ignore[reportArgumentType]
+                known_delays=None,
                 t0=grad.t,
                 t_end=None,  # pyright: ignore[reportArgumentType]
                 fault=None,  # pyright: ignore[reportArgumentType]
@@ -171,22 +188,49 @@ def _run_chunk(
     results: Results | None,
     entries: Entry,
 ) -> tuple[Core, Any, Entry, Int[Array, ""]]:
-    """Go on until all samples are done or the room for entries is full."""
+    """Go on until all samples are done or have no room for entries left."""
     room = jax.tree.leaves(entries)[0].shape[0]
+    every = problem.backward is None
 
     def body(carry):
-        core, results, entries, k = carry
-        core, entry, landed = iterate(problem, inputs, core)
+        core, results, entries, k, since = carry
+        new, entry, _ = iterate(problem, inputs, core)
+        kept = True
+        if not every:
+            # A sample without room waits for the others.
+            waits = k >= room
+            new = _select(waits, core, new)
+            entry, kept = _since(problem, since, entry, waits)
+            since = _select(kept, (new.t, new.z), since)
         if results is not None:
-            results = store(problem, results, entry, landed, inputs.known_ids)
-        return core, results, _put(entries, k, entry), k + 1
+            results = store(problem, results, entry, new, inputs.known_ids)
+        put = _put if every else _put_if_room
+        return new, results, put(entries, k, entry), k + kept, since
 
     def cond(carry):
-        core, _, _, k = carry
-        return _any_running(core) & (k < room)
+        core, _, _, k, _ = carry
+        return eqxi.unvmap_any(core.running & (k < room))
 
-    zero = jnp.zeros((), jnp.int32)
-    return lax.while_loop(cond, body, (core, results, entries, zero))
+    # One number for the batch if all samples keep everything.
+    k = jnp.zeros((), jnp.int32) if every else 0 * core.known
+    since = None if every else (core.t, core.z)
+    carry = (core, results, entries, k, since)
+    core, results, entries, k, _ = lax.while_loop(cond, body, carry)
+    return core, results, entries, k
+
+
+def _since(
+    problem: Problem, since: Any, entry: Entry, waits: Bool[Array, ""]
+) -> tuple[Entry, Bool[Array, ""]]:
+    """The entry from the last event on, and whether it is to be kept."""
+    assert problem.backward is not None
+    t, z = since
+    event = entry.event
+    kind = jnp.where(waits, ev.IDLE, event.kind)
+    still = (kind == ev.IDLE) | event.stays
+    length = jnp.where(still, 0, event.time - t)
+    event = event._replace(kind=kind, route=problem.backward.route(length))
+    return entry._replace(t=t, z=z, event=event), kind > ev.PAUSE
 
 
 def _pull_chunk(
@@ -201,9 +245,18 @@ def _pull_chunk(
 
     def body(carry):
         grad, k = carry
-        return _pull(problem, inputs, results, _at(entries, k), grad), k - 1
+        entry = _at(entries, k)
+        if problem.backward is not None:
+            # Others in the batch may have more entries.
+            event = entry.event
+            used = k < length
+            kind = jnp.where(used, event.kind, ev.IDLE)
+            route = jax.tree.map(lambda x: jnp.where(used, x, 0), event.route)
+            entry = entry._replace(event=event._replace(kind=kind, route=route))
+        return _pull(problem, inputs, results, entry, grad), k - 1
 
-    grad, _ = lax.while_loop(lambda carry: carry[1] >= 0, body, (grad, length - 1))
+    last = eqxi.unvmap_max(length) - 1
+    grad, _ = lax.while_loop(lambda carry: carry[1] >= 0, body, (grad, last))
     return grad
 
 
@@ -211,18 +264,20 @@ def _pull(
     problem: Problem, inputs: Inputs, results: Results, entry: Entry, grad: Gradient
 ) -> Gradient:
     """Back through one iteration."""
-    event = entry.event
+    event, alive = entry.event, jnp.asarray(problem.alive)
     rows = [leaf[event.sender] for leaf in inputs.senders]
-    known_time = inputs.known_times[entry.known]
+    delays = None if inputs.delays is None else inputs.delays[event.sender]
+    reached = receivers(problem, inputs, event)
+    flow = problem.backward or problem.flow
 
-    def land(t, z, params, rows, known_time):
+    def land(t, z, params, rows, delays, source):
         model = eqx.combine(params, problem.static)
-        reached = jnp.asarray(problem.wmask)[event.sender]
-        landed = ev.land(problem.flow, model, rows, reached, t, z, known_time, event)
+        landed = ev.land(flow, model, rows, delays, reached, alive, t, z, source, event)
         return landed.time, landed.after
 
-    _, pull = jax.vjp(land, entry.t, entry.z, inputs.params, rows, known_time)
-    by_time = grad.t + jnp.where(event.is_spike, results.times[entry.slot], 0)
+    source = event.time
+    _, pull = jax.vjp(land, entry.t, entry.z, inputs.params, rows, delays, source)
+    spiked = jnp.where(event.is_spike, grad.spike_times[entry.slot], 0)
     by_state = grad.z
     if problem.n_observations:
         j = observation(problem, entry, inputs.known_ids)
@@ -230,8 +285,9 @@ def _pull(
         by_state = jax.tree.map(
             lambda g, seen: g + jnp.where(made, seen[j], 0), by_state, results.seen
         )
-    t, z, params, rows, known_time = pull((by_time, by_state))
-    return Gradient(
+    t, z, params, rows, delays, source = pull((grad.t + spiked, by_state))
+    known = jnp.where(event.is_known, source, 0)
+    new = grad._replace(
         t=t,
         z=z,
         params=jax.tree.map(jnp.add, grad.params, params),
@@ -239,15 +295,32 @@ def _pull(
             leaf.at[event.sender].add(row)
             for leaf, row in zip(grad.senders, rows, strict=True)
         ],
-        known_times=grad.known_times.at[entry.known].add(known_time),
+        known_times=grad.known_times.at[entry.known].add(known),
+    )
+    if grad.delays is None:
+        return new
+    # The time of a delivery is that of its spike, whose turn is yet to come.
+    return new._replace(
+        delays=grad.delays.at[event.sender].add(delays),
+        spike_times=grad.spike_times.at[event.origin].add(
+            jnp.where(event.kind == ev.DELIVERY, source, 0)
+        ),
     )
 
 
-def _verdict(core: Core) -> Int[Array, ""]:
+def _verdict(problem: Problem, core: Core) -> Int[Array, ""]:
     """The final status. NaN in a state stays there, so a look at the end suffices."""
+    status = core.status
     lost = [jnp.any(jnp.isnan(x)) for x in jax.tree.leaves(core.z)]
-    lost = (core.status == OK) & jnp.any(jnp.stack(lost))
-    return jnp.where(lost, NOT_FINITE, core.status)
+    status = jnp.where((status == OK) & jnp.any(jnp.stack(lost)), NOT_FINITE, status)
+    if core.longest is None:
+        return status
+    needed = jnp.maximum(core.longest - problem.capacity, 0)
+    return jnp.where((needed > 0) & (status == OK), QUEUE_FULL + needed, status)
+
+
+def _select(chosen: Bool[Array, ""], one: PyTree, other: PyTree) -> PyTree:
+    return jax.tree.map(lambda a, b: jnp.where(chosen, a, b), one, other)
 
 
 def _any_running(core: Core) -> Bool[Array, ""]:
@@ -263,6 +336,10 @@ def _put(stack: PyTree, k: Int[Array, ""], item: PyTree) -> PyTree:
         return lax.dynamic_update_index_in_dim(stack, item, k, 0)
 
     return jax.tree.map(put, stack, item)
+
+
+def _put_if_room(stack: PyTree, k: Int[Array, ""], item: PyTree) -> PyTree:
+    return jax.tree.map(lambda x, new: x.at[k].set(new, mode="drop"), stack, item)
 
 
 def _at(stack: PyTree, k: Int[Array, ""]) -> PyTree:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import functools
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -18,13 +18,12 @@ Gaps = Float[Array, " neurons"]
 class Segment(NamedTuple):
     """How far a flow can go from (t, z): to its first crossing or to its own limit.
 
-    It goes there by a `step` and a `shift` from the step's end, for flows that do not
-    land on a crossing at once. A rejected trial has time = t.
+    A rejected trial has time = t. A time that is not finite says that the flow cannot
+    go on.
     """
 
     time: Scalar  # where the segment ends
-    step: Scalar
-    shift: Scalar  # step + shift = time - t
+    route: PyTree  # how the flow gets there, in a form of its own
     end: PyTree  # the state at `time`
     crossed: Bool[Array, " neurons"]  # who reaches threshold at `time`
     jumped: Bool[Array, ""]  # they were above it from the start: put there by a jump
@@ -37,9 +36,6 @@ class AbstractFlow(eqx.Module):
     A flow may hold the state in a form `z` of its own. It never keeps the model: that
     is handed to each method, since its leaves are what gradients are taken of.
     """
-
-    pads: ClassVar[bool] = False
-    """Whether neurons may be added to a population to fill the machine's vectors."""
 
     def enter(self, model: Any, y: PyTree) -> PyTree:
         """The flow's form of a state."""
@@ -75,6 +71,14 @@ class AbstractFlow(eqx.Module):
         one = jax.numpy.ones_like(t)
         return jax.jvp(lambda t, z: self.gap(model, t, z), (t, z), (one, slope))
 
+    def alarm(self, model: Any, t: Scalar, z: PyTree) -> Gaps | None:
+        """When each neuron next changes by itself, inf if never; None if none can."""
+        return model.alarm(t, z)
+
+    def ring(self, model: Any, z: PyTree, rings: Bool[Array, " neurons"]) -> PyTree:
+        """z after the alarms of the neurons in `rings`."""
+        return model.ring(z, rings)
+
     def fire(self, model: Any, z: PyTree, fired: Bool[Array, " neurons"]) -> PyTree:
         """z after the neurons in `fired` spiked and were reset."""
         return model.fire(z, fired)
@@ -101,13 +105,19 @@ class AbstractFlow(eqx.Module):
         """
 
     @abc.abstractmethod
-    def advance(
-        self, model: Any, t: Scalar, z: PyTree, step: Scalar, shift: Scalar
-    ) -> PyTree:
-        """z(t + step + shift), as `find` found it; no crossing lies in between.
+    def advance(self, model: Any, t: Scalar, z: PyTree, route: PyTree) -> PyTree:
+        """z at the end of `route`, as `find` found it; no crossing lies in between.
 
         Differentiable in `model`, `t` and `z`, at fixed lengths.
         """
+
+    def route(self, length: Scalar) -> PyTree:
+        """The way to t + length, no further than `find` went. Default: the length."""
+        return length
+
+    def length(self, route: PyTree) -> Scalar:
+        """How long a route is."""
+        return route
 
 
 def rounding(*times: Scalar) -> Scalar:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, PyTree
@@ -17,8 +17,6 @@ class ClosedForm(AbstractFlow):
     gap first rises through 0 (0 if it is not negative now), inf if that is not within
     `horizon`. A segment goes to the first of these times: there are no steps.
     """
-
-    pads: ClassVar[bool] = True
 
     def find(
         self,
@@ -38,15 +36,12 @@ class ClosedForm(AbstractFlow):
         step = time - t
         return Segment(
             time=time,
-            step=step,
-            shift=jnp.zeros_like(step),
+            route=step,
             end=model.solution(z, step),
             crossed=reach & (times <= time),
             jumped=jnp.min(waits) <= 0,
             memory=memory,
         )
 
-    def advance(
-        self, model: Any, t: Scalar, z: PyTree, step: Scalar, shift: Scalar
-    ) -> PyTree:
-        return model.solution(z, step)
+    def advance(self, model: Any, t: Scalar, z: PyTree, route: Scalar) -> PyTree:
+        return model.solution(z, route)

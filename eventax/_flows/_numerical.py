@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import diffrax
 import jax
@@ -42,8 +42,6 @@ class Numerical(AbstractFlow):
     one trial.
     """
 
-    pads: ClassVar[bool] = True
-
     solver: diffrax.AbstractSolver
     controller: diffrax.AbstractStepSizeController | None  # None: fixed steps
     stepsize: float
@@ -62,11 +60,9 @@ class Numerical(AbstractFlow):
         state = jax.tree.map(jnp.asarray, state)
         return Notes(first, jnp.asarray(jnp.inf, t.dtype), state)
 
-    def advance(
-        self, model: Any, t: Scalar, z: PyTree, step: Scalar, shift: Scalar
-    ) -> PyTree:
+    def advance(self, model: Any, t: Scalar, z: PyTree, route: Scalar) -> PyTree:
         # In one step, without interpolation: as good, and simpler to differentiate.
-        return step_end(self.solver, model, t, z, step + shift)
+        return step_end(self.solver, model, t, z, route)
 
     def find(
         self,
@@ -118,12 +114,13 @@ class Numerical(AbstractFlow):
         end = _between(z, slope, trial, step, shift)
         # A step that cannot be told from none: the state diverges.
         lost = ~keep & (usual <= blur)
+        # Nor one too short to move time, which would be taken for ever.
+        lost = lost | (~spikes & ~stays & (step > 0) & (time <= t))
         aim = jnp.where(misses, jnp.maximum(wait, blur), jnp.inf)
         new = Notes(usual, aim, state)
         return Segment(
             time=jnp.where(lost, jnp.nan, time),
-            step=jnp.where(stays, 0, step),
-            shift=shift,
+            route=jnp.where(stays, 0, step + shift),
             end=jax.tree.map(lambda a, b: jnp.where(stays, a, b), z, end),
             crossed=jnp.where(jumped, above, spikes & (waits <= wait)),
             jumped=jumped,

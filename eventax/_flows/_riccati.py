@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import factorial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import equinox.internal as eqxi
@@ -49,6 +49,13 @@ class Diamond(NamedTuple):
         return jnp.where(self.d > 1, 2 - self.d, self.d), q
 
 
+class Route(NamedTuple):
+    """A Magnus step, and from its end a shift of either sign to first order."""
+
+    step: Scalar
+    shift: Scalar
+
+
 def _diamond(p: Column, q: Column) -> Column:
     """d for any p and q, of which one is not 0; p > 0 where q < 0."""
     # Division last: XLA would compute p and q twice if a selection followed it.
@@ -63,8 +70,6 @@ class Riccati(AbstractFlow):
     fired in it, and from there to the zero of q, whose distance the local state tells
     the better the nearer it is.
     """
-
-    pads: ClassVar[bool] = True
 
     tolerance: float = eqx.field(static=True)
 
@@ -121,14 +126,18 @@ class Riccati(AbstractFlow):
             y = model.pack(model.receive(y, sender, rows, reached))
             return self.enter(model, y)
         (w,) = rows
-        return z._replace(i=z.i + w)
+        return z._replace(i=z.i + jnp.where(reached, w, 0))
 
-    def advance(
-        self, model: Any, t: Scalar, z: Diamond, step: Scalar, shift: Scalar
-    ) -> Diamond:
-        end = self._propagate(model, z, step)
+    def advance(self, model: Any, t: Scalar, z: Diamond, route: Route) -> Diamond:
+        end = self._propagate(model, z, route.step)
         slope = self.slope(model, t, end)
-        return jax.tree.map(lambda x, dx: x + shift * dx, end, slope)
+        return jax.tree.map(lambda x, dx: x + route.shift * dx, end, slope)
+
+    def route(self, length: Scalar) -> Route:
+        return Route(length, jnp.zeros_like(length))
+
+    def length(self, route: Route) -> Scalar:
+        return route.step + route.shift
 
     def _propagate(self, model: Any, z: Diamond, step: Scalar) -> Diamond:
         tau_m, tau_s = model.time_constants()
@@ -180,13 +189,14 @@ class Riccati(AbstractFlow):
         jumped = jnp.any(above)
         spikes = (wait <= near) & (t + step + wait <= end + rounding(end, t))
         time = jnp.where(spikes, jnp.clip(t + step + wait, t, end), end)
+        # A step too short to move time would be taken for ever.
+        stuck = ~spikes & (end <= t) & (bound > t)
         # What is left, too short for curvature to matter.
         shift = jnp.where(jumped, 0, (time - t) - step)
         slope = self.slope(model, time, there)
         return Segment(
-            time=jnp.where(jumped, t, time),
-            step=jnp.where(jumped, 0, step),
-            shift=shift,
+            time=jnp.where(jumped, t, jnp.where(stuck, jnp.nan, time)),
+            route=Route(jnp.where(jumped, 0, step), shift),
             end=jax.tree.map(lambda x, dx: x + shift * dx, there, slope),
             crossed=jnp.where(jumped, above, spikes & (waits(there) <= wait)),
             jumped=jumped,

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import optimistix as optx
 
-from .._flows import AbstractFlow, Numerical
+from .._flows import AbstractFlow, EventProp, EventPropAdjoint, Numerical
 from .._flows._runge_kutta import take_step
 from .._neurons import NeuronModel
 from ._checks import check_positive
@@ -89,16 +89,25 @@ def default_controller(dtype: np.dtype) -> diffrax.PIDController:
     return diffrax.PIDController(rtol=rtol, atol=atol, norm=optx.max_norm)
 
 
-def choose_checkpoints(adjoint: Any) -> int | None:
-    """States to keep for the gradient, twice; None leaves it to the engine."""
+def choose_gradient(
+    adjoint: Any, flow: AbstractFlow, dtype: np.dtype
+) -> tuple[int | None, AbstractFlow | None]:
+    """States to keep for the gradient, twice, and the flow of its own if it has one.
+
+    None leaves it to the engine.
+    """
     if adjoint is None:
-        return None
+        return None, None
+    if isinstance(adjoint, EventPropAdjoint):
+        default = default_controller(dtype)
+        return None, EventProp(flow, adjoint, default.rtol, default.atol)
     if not isinstance(adjoint, diffrax.RecursiveCheckpointAdjoint):
         raise ValueError(
-            "`adjoint` must be None or diffrax.RecursiveCheckpointAdjoint(checkpoints="
-            f"n), which keeps n states twice; got {adjoint!r}."
+            "`adjoint` must be None, eventax.adjoint.EventPropAdjoint(), or "
+            "diffrax.RecursiveCheckpointAdjoint(checkpoints=n), which keeps n states "
+            f"twice; got {adjoint!r}."
         )
-    return adjoint.checkpoints
+    return adjoint.checkpoints, None
 
 
 def _check(name: str, value: Any, kind: type) -> None:

@@ -15,8 +15,9 @@ from .._engine import Run, Settings, first_spikes, run, spike_trains, spikes_in_
 from .._neurons import NeuronModel
 from .._static import Constant
 from . import _checks as checks
-from ._choices import choose_checkpoints, choose_flow
+from ._choices import choose_flow, choose_gradient
 from ._connectivity import connectivity, selection
+from ._delays import draw_delays, total_delays
 
 
 class EvNN(eqx.Module):
@@ -139,7 +140,9 @@ class EvNN(eqx.Module):
     _outputs: Constant = eqx.field(static=True)
     _inputs: Constant = eqx.field(static=True)
     _flow: Constant = eqx.field(static=True)
+    _backward: Constant = eqx.field(static=True)
     _checkpoints: int | None = eqx.field(static=True)
+    _capacity: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -177,31 +180,30 @@ class EvNN(eqx.Module):
                 "`max_solver_time` is the time at which the simulation ends and must "
                 f"not lie before `t0` = {self.t0}; got {max_solver_time!r}."
             )
-        if buffer_capacity is not None:
-            checks.check_count("buffer_capacity", buffer_capacity, 1)
+        if buffer_capacity is None:
+            buffer_capacity = 1000
+        self._capacity = checks.check_count("buffer_capacity", buffer_capacity, 1)
         self.output_no_spike_value = checks.check_fill(
             "output_no_spike_value", output_no_spike_value
         )
         self.dtype = checks.check_dtype(dtype)
-        for name, value in (
-            ("init_delays", init_delays),
-            ("dlim", dlim),
-            ("init_axonal_delays", init_axonal_delays),
-            ("axonal_dlim", axonal_dlim),
-        ):
-            if value is not None:
-                raise NotImplementedError(
-                    f"`{name}`: delays are not supported yet; got {value!r}. Leave it "
-                    "None."
-                )
-        self.delays = self.axonal_delays = None
+        delay_key, model_key = (None, None) if key is None else jax.random.split(key)
+        senders = n_neurons + in_size
+        self.delays, self.axonal_delays = draw_delays(
+            delay_key,
+            (senders, n_neurons),
+            self.dtype,
+            init_delays=init_delays,
+            dlim=dlim,
+            init_axonal_delays=init_axonal_delays,
+            axonal_dlim=axonal_dlim,
+        )
         self._outputs = Constant(selection("output_neurons", output_neurons, n_neurons))
         self._inputs = Constant(selection("input_neurons", input_neurons, n_neurons))
         mask = connectivity(wmask, n_neurons, in_size, self._inputs.value)
         self._wmask = Constant(mask)
         checks.check_model_class(neuron_model)
         checks.check_keywords(type(self), neuron_model, neuron_model_kwargs)
-        model_key = None if key is None else jax.random.split(key)[1]
         build = cast("Callable[..., NeuronModel]", neuron_model)
         self.neuron_model = build(
             key=model_key,
@@ -216,7 +218,8 @@ class EvNN(eqx.Module):
             self.neuron_model, solver, solver_stepsize, stepsize_controller, root_finder
         )
         self._flow = Constant(flow)
-        self._checkpoints = choose_checkpoints(adjoint)
+        self._checkpoints, backward = choose_gradient(adjoint, flow, self.dtype)
+        self._backward = Constant(backward)
 
     @property
     def use_delays(self) -> bool:
@@ -421,8 +424,7 @@ class EvNN(eqx.Module):
     def _record(self, inputs: Array) -> tuple[Array, Array, Array]:
         done = self._run(inputs)
         times, neurons = spikes_in_order(done, self.output_no_spike_value)
-        none_pending = jnp.minimum(neurons, 0)
-        return times, neurons, none_pending
+        return times, neurons, done.pending
 
     def _output_ids(self) -> Int[Array, " outputs"]:
         return jnp.asarray(self.output_indices, jnp.int32)
@@ -430,10 +432,13 @@ class EvNN(eqx.Module):
     def _run(self, inputs: Array, **wishes: Any) -> Run:
         settings = Settings(
             flow=self._flow.value,
+            backward=self._backward.value,
             wmask=self._wmask.value,
             t0=self.t0,
             max_time=self.max_solver_time,
             max_events=self.max_event_steps,
+            capacity=self._capacity,
             checkpoints=self._checkpoints,
         )
-        return run(settings, self.neuron_model, inputs, **wishes)
+        delays = total_delays(self.delays, self.axonal_delays, self.n_neurons)
+        return run(settings, self.neuron_model, inputs, delays, **wishes)

@@ -80,6 +80,10 @@ class FFEvNN(EvNN):
             )
         sizes = [check_count("layers", size, 1) for size in layers]
         neurons = np.arange(sum(sizes))
+        models = neuron_model_kwargs.get("neuron_models", ())
+        if "neuron_type_ids" not in neuron_model_kwargs and len(models) == len(sizes):
+            types = np.repeat(np.arange(len(sizes)), sizes)
+            neuron_model_kwargs["neuron_type_ids"] = types
         super().__init__(
             neuron_model=neuron_model,
             n_neurons=len(neurons),

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import dataclasses
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree, Shaped
+
+from .._static import Constant
+
+# What a user writes, and what built-in models derive from their equations.
+PUBLIC = (
+    "init_state",
+    "dynamics",
+    "spike_condition",
+    "input_spike",
+    "reset_spiked",
+)
 
 if TYPE_CHECKING:
     from .._flows import AbstractFlow
@@ -58,6 +71,9 @@ class NeuronModel(eqx.Module):
     """
 
     dtype: Any = eqx.field(static=True)
+
+    by_neuron: ClassVar[bool] = True
+    """Whether every array of the state has the neurons as its leading axis."""
 
     def __init__(self, dtype: Any = jnp.float32):
         self.dtype = np.dtype(dtype)
@@ -116,6 +132,26 @@ class NeuronModel(eqx.Module):
         """The number of neurons to simulate where extra ones make it faster."""
         return n_neurons
 
+    def padded(self, n_neurons: int, width: int) -> NeuronModel:
+        """The same population with neurons added that nobody hears."""
+        n, extra = n_neurons, width - n_neurons
+
+        def pad(x: Any) -> Any:
+            if isinstance(x, NeuronModel):
+                return x.padded(n_neurons, width)
+            if isinstance(x, Constant) and np.shape(x.value) == (n,):
+                return Constant(np.pad(x.value, (0, extra), mode="edge"))
+            if isinstance(x, jax.Array | np.ndarray) and x.shape == (n,):
+                return jnp.pad(x, (0, extra), mode="edge")
+            if isinstance(x, jax.Array | np.ndarray) and x.shape[1:] == (n,):
+                return jnp.pad(x, [(0, 0), (0, extra)])
+            return x
+
+        copy = object.__new__(type(self))
+        for field in dataclasses.fields(self):
+            object.__setattr__(copy, field.name, pad(getattr(self, field.name)))
+        return copy
+
     def sender_leaves(self) -> list[Any]:
         """Parameters of which an arriving spike reads its own sender's row only.
 
@@ -144,6 +180,21 @@ class NeuronModel(eqx.Module):
         """`reset_spiked` in the engine's form."""
         return self.reset_spiked(z, fired)
 
+    def spread(self, values: Shaped[Array, " neurons"], z: PyTree) -> PyTree:
+        """One value per neuron as a pytree like `z`, to be broadcast to it."""
+        return jax.tree.map(lambda x: values.reshape(-1, *[1] * (x.ndim - 1)), z)
+
+    def alarm(self, t: Float[Array, ""], z: PyTree) -> Float[Array, " neurons"] | None:
+        """When each neuron next changes by itself, inf if never.
+
+        None where no neuron can. The change is an event that is landed on exactly.
+        """
+        return None
+
+    def ring(self, z: PyTree, rings: Bool[Array, " neurons"]) -> PyTree:
+        """State after the alarms of the neurons in `rings`."""
+        return z
+
     def receive(
         self,
         z: PyTree,
@@ -154,6 +205,12 @@ class NeuronModel(eqx.Module):
         """`input_spike` in the engine's form, at all neurons in `reached`."""
         everyone = jnp.arange(reached.shape[0])
         return self.input_spike(z, sender, everyone, reached)
+
+
+def replaced(model: NeuronModel, base: type[NeuronModel], *methods: str) -> bool:
+    """Whether a user's subclass wrote one of these methods of `base` anew."""
+    cls = type(model)
+    return any(getattr(cls, name) is not getattr(base, name) for name in methods)
 
 
 def _missing(model: NeuronModel, method: str) -> str:

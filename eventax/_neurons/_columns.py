@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import abc
-import dataclasses
 from typing import Any
 
-import equinox as eqx
-import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from .._static import Constant
-from ._base import NeuronModel
+from ._base import PUBLIC, NeuronModel, replaced
 
 Column = Float[Array, " neurons"]
 Columns = tuple[Column, ...]
-
-_PUBLIC = (
-    "init_state",
-    "dynamics",
-    "spike_condition",
-    "input_spike",
-    "reset_spiked",
-)
 
 
 class ColumnModel(NeuronModel):
@@ -35,8 +22,6 @@ class ColumnModel(NeuronModel):
     fuses a whole step into few loops, which it cannot do through stacks and slices.
     A user's subclass may override any public method: the engine then uses that one.
     """
-
-    ic: eqx.AbstractVar[Float[Array, " neurons"]]
 
     @abc.abstractmethod
     def start(self, n_neurons: int) -> Columns:
@@ -65,24 +50,8 @@ class ColumnModel(NeuronModel):
     def padded_size(self, n_neurons: int) -> int:
         """N rounded up to full vectors, which a loop over neurons is fast on."""
         lanes = 32 // self.dtype.itemsize
-        plain = not self.overrides(*_PUBLIC)
+        plain = not self.overrides(*PUBLIC)
         return -(-n_neurons // lanes) * lanes if plain else n_neurons
-
-    def padded(self, extra: int) -> ColumnModel:
-        """The same population with `extra` neurons that nobody hears."""
-        n = self.ic.shape[-1]
-
-        def pad(x: Any) -> Any:
-            if isinstance(x, Constant) and np.shape(x.value) == (n,):
-                return Constant(np.pad(x.value, (0, extra), mode="edge"))
-            if isinstance(x, jax.Array | np.ndarray) and x.shape[-1:] == (n,):
-                return jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, extra)])
-            return x
-
-        copy = object.__new__(type(self))
-        for field in dataclasses.fields(self):
-            object.__setattr__(copy, field.name, pad(getattr(self, field.name)))
-        return copy
 
     # The public interface on (N, S) ----------------------------------------------
 
@@ -117,8 +86,7 @@ class ColumnModel(NeuronModel):
 
     def overrides(self, *methods: str) -> bool:
         """Whether a subclass replaced one of these public methods."""
-        cls = type(self)
-        return any(getattr(cls, m) is not getattr(ColumnModel, m) for m in methods)
+        return replaced(self, ColumnModel, *methods)
 
     def sender_leaves(self) -> list[Any]:
         return [] if self.overrides("input_spike") else self.weight_leaves()
@@ -147,7 +115,7 @@ class ColumnModel(NeuronModel):
     def receive(self, z: Any, sender: Int[Array, ""], rows: Any, reached: Any) -> Any:
         if self.overrides("input_spike"):
             return _split(super().receive(self.pack(z), sender, rows, reached))
-        return self.arrive(rows, *z)
+        return self.arrive([jnp.where(reached, row, 0) for row in rows], *z)
 
 
 def _split(y: Float[Array, "neurons channels"]) -> Columns:

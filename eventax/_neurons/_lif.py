@@ -12,9 +12,10 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._flows import AbstractFlow, ClosedForm, rising_root
+from .._flows import AbstractFlow, ClosedForm
 from .._static import Constant
 from ._columns import Column, ColumnModel, Columns
+from ._exponentials import exponentials, first_crossing, turning_point
 from ._parameters import FanIn, check_reset, constant, draw_weights_and_bias
 
 
@@ -65,70 +66,28 @@ class AbstractLIF(ColumnModel):
         """v and i after `step`: v is the constant ic plus two exponentials."""
         v, i = z
         tau_m, tau_s = self.time_constants()
-        decay_m, decay_s, response = _exponentials(1 / tau_m, 1 / tau_s, step)
+        decay_m, decay_s, response = exponentials(1 / tau_m, 1 / tau_s, step)
         return self.ic + (v - self.ic) * decay_m + i * response / tau_m, i * decay_s
 
     def crossing(self, z: Columns, horizon: Float[Array, ""]) -> Column:
         """Time until v first rises through threshold, inf if not within `horizon`.
 
-        u = τm v' obeys u' = -u/τm - i/τs, so it has at most one zero: v has at most
-        one extremum. Between now, that extremum and the horizon v is monotone, which
-        brackets the first crossing.
+        u = τm v' obeys u' = -u/τm - i/τs, so v has at most one extremum.
         """
         v, i = z
         tau_m, tau_s = self.time_constants()
         a, b = 1 / tau_m, 1 / tau_s
-        thresh = self.thresh.value
-        above = v >= thresh
-        rising = i + self.ic - v > 0
-        turn = jnp.minimum(_zero_of_slope(a, b, i, i + self.ic - v), horizon)
-        low = jnp.where(rising, 0, turn)
-        high = jnp.where(rising, turn, horizon)
+        away, limit = v - self.ic, self.ic - self.thresh.value
 
-        def value_and_slope(step: Column) -> tuple[Column, Column]:
-            v_then, i_then = self.solution(z, step)
-            return v_then - thresh, (i_then + self.ic - v_then) * a
+        def gap_and_slope(step: Column) -> tuple[Column, Column]:
+            decay_m, decay_s, response = exponentials(a, b, step)
+            v_ic = away * decay_m + i * response * a
+            return limit + v_ic, (i * decay_s - v_ic) * a
 
-        reached = value_and_slope(high)[0] >= 0
-        # Without a maximum v rises towards ic, which alone can round to threshold.
-        bounded = rising & (turn < horizon)
-        reached = reached & (bounded | (self.ic > thresh) | (turn >= horizon))
-        crosses = reached & ~above & (high > low)
-        root = rising_root(value_and_slope, low, high, low, crosses)
-        return jnp.where(above, 0, jnp.where(crosses, root, jnp.inf))
-
-
-def _exponentials(a: Any, b: Any, step: Any) -> tuple[Any, Any, Any]:
-    """exp(-a t), exp(-b t) and (exp(-b t) - exp(-a t)) / (a - b), for a = b too."""
-    gap = jnp.abs(a - b) * step
-    slow = jnp.exp(-jnp.minimum(a, b) * step)
-    shrink = jnp.expm1(-gap)
-    fast = slow * (1 + shrink)
-    # (1 - exp(-x)) / x by its series where the quotient would divide by 0; the
-    # gradient of the branch not taken must stay finite too.
-    tiny = gap < 1e-3
-    series = 1 - gap * (1 / 2 - gap * (1 / 6 - gap * (1 / 24 - gap / 120)))
-    quotient = jnp.where(tiny, series, -shrink / jnp.where(tiny, 1, gap))
-    faster_m = a > b
-    return (
-        jnp.where(faster_m, fast, slow),
-        jnp.where(faster_m, slow, fast),
-        step * slow * quotient,
-    )
-
-
-def _zero_of_slope(a: Any, b: Any, i: Column, u: Column) -> Column:
-    """First t > 0 at which u(t) = u e^(-at) - b i (e^(-bt) - e^(-at))/(a-b) is 0.
-
-    With r = u / (b i) that is log1p((a-b) r) / (a-b), r itself where a = b.
-    """
-    r = u / jnp.where(i == 0, 1, b * i)
-    x = (a - b) * r
-    exists = (i != 0) & (r > 0) & (x > -1)
-    small = jnp.abs(x) < 1e-6
-    safe = jnp.where(exists & ~small, x, 1)
-    stretch = jnp.where(small, 1 - x / 2, jnp.log1p(safe) / safe)
-    return jnp.where(exists, r * stretch, jnp.inf)
+        ratio = (a * i - (a - b) * away) / jnp.where(i == 0, 1, b * i)
+        rises, turn = turning_point(a, b, i - away, b * i, ratio)
+        gap = v - self.thresh.value
+        return first_crossing(gap_and_slope, gap, rises, turn, limit, horizon)
 
 
 class LIF(AbstractLIF):
@@ -205,7 +164,7 @@ class LIF(AbstractLIF):
         self.vreset = constant("vreset", vreset, n_neurons, dtype)
         self.tsyn = constant("tsyn", tsyn, n_neurons, dtype, positive=True)
         self.tmem = constant("tmem", tmem, n_neurons, dtype, positive=True)
-        check_reset(self.vreset, self.thresh)
+        check_reset(self.vreset.value, self.thresh.value)
         self.reset_grad_preserve = reset_grad_preserve
         self.weights, self.ic = draw_weights_and_bias(
             key,

@@ -36,12 +36,93 @@ def constant(
     return Constant(array)
 
 
-def check_reset(vreset: Constant, thresh: Constant) -> None:
-    """A neuron that is reset to threshold or above would fire without end."""
-    if not np.all(vreset.value < thresh.value):
+def trainable_constant(
+    name: str,
+    value: Any,
+    n_neurons: int,
+    dtype: Any,
+    *,
+    shared: bool,
+    positive: bool = False,
+) -> Array:
+    """One value for all neurons, shape (1,), or one for each, shape (N,).
+
+    `shared` is the constructor's choice between the two.
+    """
+    if np.shape(value) == (1,):
+        value = np.asarray(value)[0]
+    number = constant(name, value, n_neurons, dtype, positive=positive)
+    if shared and np.shape(number.value) != ():
         raise ValueError(
-            "`vreset` must be below `thresh` for every neuron; got "
-            f"vreset={vreset.value!r} and thresh={thresh.value!r}."
+            f"`{name}` must be a scalar where all neurons share it; got shape "
+            f"{np.shape(value)}. Ask for one value per neuron to pass an array."
+        )
+    return jnp.broadcast_to(number.value, (1,) if shared else (n_neurons,))
+
+
+def draw_log_time_constants(
+    key: Array | None,
+    n_neurons: int,
+    dtype: Any,
+    *,
+    shared: bool,
+    **wishes: tuple[Any, Any, Any],
+) -> tuple[Array, ...]:
+    """Logarithms of trainable time constants, each of shape (1,) if shared, else (N,).
+
+    `wishes` has (value, low, high) for each name: the value is used, or if it is None,
+    one drawn uniformly between the other two. They have keys apart from those of
+    weights and bias, which do not depend on whether time constants are drawn.
+    """
+    keys = [None] * len(wishes)
+    if key is not None:
+        keys = jax.random.split(jax.random.fold_in(key, 1), len(wishes))
+    logs = []
+    for (name, (value, low, high)), own_key in zip(wishes.items(), keys, strict=True):
+        given = f"init_{name}"
+        if value is None:
+            _check_range(name, low, high)
+            value = jax.random.uniform(
+                _needed(own_key, given),
+                (1,) if shared else (n_neurons,),
+                dtype,
+                minval=low,
+                maxval=high,
+            )
+        else:
+            value = trainable_constant(
+                given, value, n_neurons, dtype, shared=shared, positive=True
+            )
+        logs.append(jnp.log(value))
+    return tuple(logs)
+
+
+def _check_range(name: str, low: Any, high: Any) -> None:
+    lowest, highest = f"{name}_low", f"{name}_high"
+    if low is None or high is None:
+        raise ValueError(
+            f"Either `init_{name}` or both `{lowest}` and `{highest}` must be given: "
+            "the time constant itself, or the range it is drawn from; got "
+            f"{lowest}={low!r} and {highest}={high!r}."
+        )
+    if not 0 < low <= high < np.inf:
+        raise ValueError(
+            f"`{lowest}` must be positive and `{highest}` not below it; got "
+            f"{lowest}={low!r} and {highest}={high!r}."
+        )
+
+
+def check_reset(
+    reset: Any,
+    thresh: Any,
+    reset_name: str = "vreset",
+    thresh_name: str = "thresh",
+) -> None:
+    """A neuron that is reset to threshold or above would fire without end."""
+    if not np.all(reset < thresh):
+        raise ValueError(
+            f"`{reset_name}` must be below `{thresh_name}` for every neuron; got "
+            f"{reset_name}={reset!r} and {thresh_name}={thresh!r}."
         )
 
 
@@ -57,12 +138,15 @@ def draw_weights_and_bias(
     init_bias: Any,
     blim: Any,
     bmean: Any,
+    positive_weights: bool = False,
+    positive_bias: bool = False,
 ) -> tuple[Float[Array, "senders neurons"], Float[Array, " neurons"]]:
     """Initial weights (N+M, N) and bias currents (N,).
 
     Given values are used as they are; otherwise weights are uniform in
     wmean ± wlim/2, times the fan-in scale, and biases uniform in bmean ± blim/2.
-    Weights are multiplied by `wmask` in both cases.
+    A mean of None is 0, or half the width where values are to be positive. Weights are
+    multiplied by `wmask` in both cases.
     """
     n_neurons = wmask.shape[1]
     wkey = bkey = None
@@ -73,17 +157,23 @@ def draw_weights_and_bias(
         wkey = wkey if init_bias is None else key
         bkey = bkey if init_weights is None else key
     if init_weights is None:
-        weights = _uniform(
-            "wlim", "init_weights", wkey, wmask.shape, wlim, wmean, dtype
-        )
+        mean = _mean(wmean, wlim, positive_weights)
+        weights = _uniform("wlim", "init_weights", wkey, wmask.shape, wlim, mean, dtype)
         weights = weights * _fan_in_scale(wmask, fan_in_mode, dtype)
     else:
         weights = _given("init_weights", init_weights, wmask.shape, dtype)
     if init_bias is None:
-        bias = _uniform("blim", "init_bias", bkey, (n_neurons,), blim, bmean, dtype)
+        mean = _mean(bmean, blim, positive_bias)
+        bias = _uniform("blim", "init_bias", bkey, (n_neurons,), blim, mean, dtype)
     else:
         bias = _given("init_bias", init_bias, (n_neurons,), dtype)
     return weights * jnp.asarray(wmask, dtype), bias
+
+
+def _mean(mean: Any, limit: Any, positive: bool) -> Any:
+    if mean is not None or limit is None:
+        return mean
+    return limit / 2 if positive else 0.0
 
 
 def _given(name: str, value: Any, shape: Sequence[int], dtype: Any) -> Array:
@@ -110,16 +200,21 @@ def _uniform(
             f"Either `{given_name}` or `{limit_name}` must be given: the values "
             "themselves, or the width of the uniform distribution they are drawn from."
         )
+    half = limit / 2
+    key = _needed(key, given_name)
+    return jax.random.uniform(
+        key, tuple(shape), dtype, minval=mean - half, maxval=mean + half
+    )
+
+
+def _needed(key: Array | None, given_name: str) -> Array:
     if key is None:
         raise ValueError(
             f"`key` must be given where something is random; got None, but "
             f"`{given_name}` is None too. Pass `key=jax.random.PRNGKey(...)` or "
             f"`{given_name}`."
         )
-    half = limit / 2
-    return jax.random.uniform(
-        key, tuple(shape), dtype, minval=mean - half, maxval=mean + half
-    )
+    return key
 
 
 def _fan_in_scale(wmask: Any, mode: FanIn, dtype: Any) -> Array:
@@ -131,3 +226,27 @@ def _fan_in_scale(wmask: Any, mode: FanIn, dtype: Any) -> Array:
     if mode == "sqrt":
         return (1 / jnp.sqrt(fan_in)).astype(dtype)
     raise ValueError(f"`fan_in_mode` must be 'linear', 'sqrt' or None; got {mode!r}.")
+
+
+def draw_normal(
+    key: Array | None,
+    shape: Sequence[int],
+    mean: Any,
+    scale: tuple[str, Any],
+    dtype: Any,
+) -> Array:
+    """Normally distributed values; `scale` is (name, standard deviation)."""
+    name, deviation = scale
+    if not 0 <= deviation < np.inf:
+        raise ValueError(
+            f"`{name}` must be finite and not negative; got {deviation!r}."
+        )
+    mean = jnp.full(tuple(shape), mean, dtype)
+    if deviation == 0:
+        return mean
+    if key is None:
+        raise ValueError(
+            f"`key` must be given where something is random; got None, but `{name}` is "
+            f"{deviation!r}. Pass `key=jax.random.PRNGKey(...)` or `{name}=0`."
+        )
+    return mean + deviation * jax.random.normal(key, tuple(shape), dtype)

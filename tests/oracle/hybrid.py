@@ -1,8 +1,9 @@
 """The event loop: flow to the next event, apply every jump of that instant, repeat.
 
-Order within an instant: (1) neurons at threshold fire, lowest index first, each one's
-undelayed spike arriving at once; (2) one waiting arrival, lowest sender first, then
-again (1); until nothing is left. A neuron that reached threshold continuously fires
+Order within an instant: (0) holds that are over end; (1) neurons at threshold fire,
+lowest index first, each one is reset, its holds begin, and its undelayed spike arrives
+at once, at itself too; (2) one waiting arrival, lowest sender first, then again (1);
+until nothing is left. A neuron that reached threshold continuously fires
 unless a jump of the same instant took its gap below the value it landed with, so
 inhibition by *current* comes too late, by *voltage* does not.
 """
@@ -13,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from .network import Network, Segment
+from .network import Mode, Network, Segment
 from .trace import Trace
 
 StopAfter = Sequence[int] | Callable[[Sequence[float], Sequence[int]], bool] | None
@@ -100,19 +101,23 @@ class _Loop:
         self.t, self.t_max = float(t0), float(t_max)
         self.tie = network.tie * max(abs(t0), abs(t_max))
         self.n_neurons = len(self.state)
+        # (H, N): until when each hold is in force; -inf: it is not.
+        self._until = np.full((len(network.holds), self.n_neurons), -np.inf)
+        self.mode = self._current_mode()
         self.times: list[float] = []
         self.neurons: list[int] = []
-        # (kind, id): kind 0 a spike, 1 an arrival; see Trace.events for the id.
+        # (kind, id): kind 0 a spike, 1 an arrival, 2 a hold's end; see Trace.events.
         self.events: list[tuple[int, int]] = []
         self._waiting: list[tuple[float, int, int, np.ndarray | None]] = []
         self._ticket = itertools.count()
 
         channels = _checked_inputs(in_spike_times, t0)
-        n_senders = self.n_neurons + len(channels)
+        self._n_senders = self.n_neurons + len(channels)
         self._delays = None
         if delays is not None:
             given = np.maximum(np.asarray(delays, np.float64), 0.0)
-            self._delays = np.broadcast_to(given, (n_senders, self.n_neurons))
+            shape = (self._n_senders, self.n_neurons)
+            self._delays = np.broadcast_to(given, shape)
         for sender, channel in enumerate(channels, start=self.n_neurons):
             for time in channel[channel <= t_max]:
                 self._send(float(time), sender)
@@ -120,13 +125,16 @@ class _Loop:
     def flow(self) -> Segment:
         """Segment from now to the next event."""
         t_end = self._waiting[0][0] if self._waiting else self.t_max
+        release = self._until[self._until > -np.inf].min(initial=np.inf)
+        t_end = float(min(t_end, release, self.t_max))
         return self.network.flow(
-            self.t, self.state, min(t_end, self.t_max), tie=self.tie
+            self.t, self.state, t_end, tie=self.tie, mode=self.mode
         )
 
     def apply_instant(self, t: float, crossed: tuple[int, ...]) -> None:
         """Move the clock to `t` and apply every spike and arrival of that instant."""
         self.t = t
+        self._end_holds()
         gap = self.network.gap(t, self.state)
         landed = {k: gap[k] for k in crossed}
         fired = 0
@@ -134,6 +142,7 @@ class _Loop:
             ready = gap >= 0
             for k, value in landed.items():
                 ready[k] |= gap[k] >= value
+            ready &= ~self.mode.mute
             if ready.any():
                 k = int(ready.argmax())
                 landed.pop(k, None)
@@ -152,6 +161,30 @@ class _Loop:
                 )
             gap = self.network.gap(t, self.state)
 
+    def _end_holds(self) -> None:
+        over = (self._until > -np.inf) & (self._until <= self.t)
+        if over.any():
+            ids = self._n_senders + np.nonzero(over)[1]
+            self.events += [(2, k) for k in ids.tolist()]
+            self._until[over] = -np.inf
+            self.mode = self._current_mode()
+
+    def _begin_holds(self, neuron: int) -> None:
+        for until, hold in zip(self._until, self.network.holds, strict=True):
+            end = self.t + hold.duration[neuron]
+            until[neuron] = end if end > self.t else -np.inf
+        self.mode = self._current_mode()
+
+    def _current_mode(self) -> Mode:
+        mute, deaf = np.zeros((2, self.n_neurons), bool)
+        still = np.zeros(self.state.shape, bool)
+        for until, hold in zip(self._until, self.network.holds, strict=True):
+            active = until > -np.inf
+            mute |= active
+            deaf |= active & hold.deaf
+            still |= active[:, None] & hold.still
+        return Mode(mute, still, deaf)
+
     def _fire(self, neuron: int) -> None:
         self.times.append(self.t)
         self.neurons.append(neuron)
@@ -159,6 +192,7 @@ class _Loop:
             raise RuntimeError(f"more than {_MAX_SPIKES} spikes by t = {self.t}")
         self.events.append((0, neuron))
         self.state = self.network.reset(self.state.copy(), neuron)
+        self._begin_holds(neuron)
         self._send(self.t, neuron)
 
     def _send(self, t: float, sender: int) -> None:
@@ -179,9 +213,8 @@ class _Loop:
 
     def _arrive(self, sender: int, receivers: np.ndarray | None) -> None:
         arrived = self.network.arrive(self.state.copy(), sender)
-        if receivers is not None:
-            arrived = np.where(receivers[:, None], arrived, self.state)
-        self.state = arrived
+        reached = ~self.mode.deaf if receivers is None else receivers & ~self.mode.deaf
+        self.state = np.where(reached[:, None], arrived, self.state)
 
 
 def _checked_inputs(in_spike_times: np.ndarray | None, t0: float) -> np.ndarray:
@@ -207,7 +240,7 @@ def _as_predicate(
 
 
 def _canonical(events: list[tuple[int, int]]) -> tuple[int, ...]:
-    """Events with each run of arrivals sorted."""
+    """Events with each run of arrivals, and each of ends of holds, sorted."""
     ordered: list[int] = []
     for kind, group in itertools.groupby(events, key=lambda event: event[0]):
         ids = [event[1] for event in group]

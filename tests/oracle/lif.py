@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
 from .hybrid import StopAfter, run
-from .network import Segment
+from .network import Hold, Mode, Segment
 from .trace import Trace
 
 _TINY = 1e-300  # leaves brentq's relative tolerance, 4 ulp, in charge
@@ -81,6 +81,7 @@ def simulate(
 
 class _Lif:
     tie = 1e-13
+    holds: tuple[Hold, ...] = ()
 
     def __init__(self, weights, ic, tmem, tsyn, thresh, vreset) -> None:
         self.weights = np.asarray(weights, np.float64)
@@ -102,7 +103,10 @@ class _Lif:
         state[:, 1] += self.weights[sender]
         return state
 
-    def flow(self, t: float, state: np.ndarray, t_end: float, tie: float) -> Segment:
+    def flow(
+        self, t: float, state: np.ndarray, t_end: float, tie: float, mode: Mode
+    ) -> Segment:
+        del mode  # there are no holds
         crossings = self._crossings(state, t_end - t + tie, tie)
         first = min(crossings.values(), default=math.inf)
         end = min(t + first, t_end)

@@ -1,10 +1,43 @@
 """What the event loop asks of a network: a flow between events, and jumps at them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+
+
+@dataclass(frozen=True)
+class Hold:
+    """What happens to a neuron for a while after each of its spikes.
+
+    Meanwhile it does not fire. The period is half open: where it ends the neuron is
+    free, before anything else of that instant happens.
+
+    Attributes:
+        duration: (N,) time from the spike on; 0 for no hold, `inf` for ever.
+        still: (N, S) bool, channels whose time derivative is 0 meanwhile.
+        deaf: (N,) bool, whether what arrives meanwhile is lost.
+    """
+
+    duration: np.ndarray
+    still: np.ndarray
+    deaf: np.ndarray
+
+
+@dataclass(frozen=True)
+class Mode:
+    """All holds in force, together.
+
+    Attributes:
+        mute: (N,) bool, neurons that cannot fire.
+        still: (N, S) bool, channels that do not move.
+        deaf: (N,) bool, neurons that receive nothing.
+    """
+
+    mute: np.ndarray
+    still: np.ndarray
+    deaf: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -30,12 +63,17 @@ class Network(Protocol):
     tie: float
     """Relative time within which two crossings are one instant (the precision)."""
 
+    holds: Sequence[Hold]
+    """What follows each spike, besides the reset."""
+
     def gap(self, t: float, state: np.ndarray) -> np.ndarray:
         """(N,) distance above threshold; a neuron fires when it rises through 0."""
         ...
 
-    def flow(self, t: float, state: np.ndarray, t_end: float, tie: float) -> Segment:
-        """Follow the flow to the first crossing, or to `t_end`.
+    def flow(
+        self, t: float, state: np.ndarray, t_end: float, tie: float, mode: Mode
+    ) -> Segment:
+        """Follow the flow to the first crossing, or to `t_end`; `mode` holds till then.
 
         Crossings up to `tie` after the first one belong to it, and crossings up to
         `tie` after `t_end` happen at `t_end`.

@@ -17,7 +17,7 @@ from scipy.integrate import DOP853
 from scipy.optimize import brentq, minimize_scalar
 
 from .hybrid import StopAfter, run
-from .network import Segment
+from .network import Hold, Mode, Segment
 from .trace import Trace
 
 # Next to the smallest that the integrator takes: with its order of 8 this costs 20 %
@@ -47,6 +47,7 @@ def simulate(
     stop_after: StopAfter = None,
     max_step: float = math.inf,
     transversal: bool = False,
+    holds: Sequence[Hold] = (),
     rtol: float = RTOL,
     atol: float = ATOL,
 ) -> Trace:
@@ -70,13 +71,14 @@ def simulate(
             than the state's own error control can see.
         transversal: whether the gap can only rise through 0, never fall: then a step
             that ends below threshold holds no crossing and need not be searched.
+        holds: what happens for a while after each spike.
         rtol: relative tolerance of the integrator.
         atol: absolute tolerance of the integrator.
     """
     start = np.asarray(state, np.float64)
     options = {"max_step": max_step, "rtol": rtol, "atol": atol}
     return run(
-        _Ode(dynamics, gap, reset, arrive, start.shape, transversal, options),
+        _Ode(dynamics, gap, reset, arrive, holds, transversal, options),
         start,
         in_spike_times,
         t0=t0,
@@ -96,16 +98,19 @@ class _Ode:
         gap: Gap,
         reset: Jump,
         arrive: Jump,
-        shape: tuple[int, ...],
+        holds: Sequence[Hold],
         transversal: bool,
         options: dict[str, float],
     ) -> None:
         self.gap, self.reset, self.arrive = gap, reset, arrive
-        self.shape, self._dynamics, self._options = shape, dynamics, options
+        self.holds, self._dynamics, self._options = holds, dynamics, options
         self._transversal = transversal
 
-    def flow(self, t: float, state: np.ndarray, t_end: float, tie: float) -> Segment:
-        solver = DOP853(self.rate, t, state.reshape(-1), t_end, **self._options)
+    def flow(
+        self, t: float, state: np.ndarray, t_end: float, tie: float, mode: Mode
+    ) -> Segment:
+        field = _Field(self._dynamics, self.gap, mode)
+        solver = DOP853(field.rate, t, state.reshape(-1), t_end, **self._options)
         steps: list[_Step] = []
 
         def at(time: float) -> np.ndarray:
@@ -114,12 +119,14 @@ class _Ode:
 
         while solver.status == "running":
             start = solver.t, solver.y, solver.f
-            message = solver.step()
+            # A trial step may end where an upstroke overflows; it is then rejected.
+            with np.errstate(over="ignore", invalid="ignore"):
+                message = solver.step()
             if solver.status == "failed":
                 raise RuntimeError(f"integration failed at t = {solver.t}: {message}")
-            step = _Step(self, *start, solver)
+            step = _Step(field, *start, solver)
             steps.append(step)
-            if self._transversal and (self.gap(step.t, step.at(step.h)) < 0).all():
+            if self._transversal and (field.gap(solver.t, step.at(step.h)) < 0).all():
                 continue
             crossings = _crossings(step, tie)
             if crossings:
@@ -127,37 +134,55 @@ class _Ode:
                 late = (k for k, s in crossings.items() if s <= first + tie)
                 return Segment(step.t + first, step.at(first), tuple(sorted(late)), at)
         late = np.flatnonzero(_about_to_cross(steps[-1], tie)).tolist()
-        return Segment(t_end, solver.y.reshape(self.shape), tuple(late), at)
+        return Segment(t_end, solver.y.reshape(state.shape), tuple(late), at)
+
+
+class _Field:
+    """Dynamics and gap of one segment: what is held does not move, nor cross."""
+
+    def __init__(self, dynamics: Dynamics, gap: Gap, mode: Mode) -> None:
+        self._dynamics, self._gap = dynamics, gap
+        self.shape = mode.still.shape
+        self._mute = mode.mute if mode.mute.any() else None
+        self._still = mode.still if mode.still.any() else None
 
     def rate(self, t: float, flat: np.ndarray) -> np.ndarray:
         """Time derivative of the flattened state."""
-        return self._dynamics(t, flat.reshape(self.shape)).reshape(-1)
+        rate = self._dynamics(t, flat.reshape(self.shape))
+        if self._still is not None:
+            rate = np.where(self._still, 0.0, rate)
+        return rate.reshape(-1)
+
+    def gap(self, t: float, state: np.ndarray) -> np.ndarray:
+        """Distance above threshold, -1 of neurons that cannot fire."""
+        gap = self._gap(t, state)
+        return gap if self._mute is None else np.where(self._mute, -1.0, gap)
 
 
 class _Step:
     """One accepted step of the integrator, from (t, y) over length h."""
 
     def __init__(
-        self, ode: _Ode, t: float, y: np.ndarray, f: np.ndarray, solver: DOP853
+        self, field: _Field, t: float, y: np.ndarray, f: np.ndarray, solver: DOP853
     ) -> None:
         self.t, self.h = t, solver.t - t
-        self._ode, self._y, self._f, self._end = ode, y, f, solver.y
+        self._field, self._y, self._f, self._end = field, y, f, solver.y
         self._solver = solver
 
     def at(self, s: float) -> np.ndarray:
         """State after `s` <= h, by one Runge-Kutta step of that length."""
         if s == self.h:
-            return self._end.reshape(self._ode.shape)
+            return self._end.reshape(self._field.shape)
         stages = np.empty((DOP853.n_stages, len(self._y)))
         stages[0] = self._f
         for j in range(1, DOP853.n_stages):
             y = self._y + s * (DOP853.A[j, :j] @ stages[:j])
-            stages[j] = self._ode.rate(self.t + DOP853.C[j] * s, y)
-        return (self._y + s * (DOP853.B @ stages)).reshape(self._ode.shape)
+            stages[j] = self._field.rate(self.t + DOP853.C[j] * s, y)
+        return (self._y + s * (DOP853.B @ stages)).reshape(self._field.shape)
 
     def gap(self, s: float, neuron: int) -> float:
         """Distance above threshold of one neuron after `s`."""
-        return float(self._ode.gap(self.t + s, self.at(s))[neuron])
+        return float(self._field.gap(self.t + s, self.at(s))[neuron])
 
     @cached_property
     def scan(self) -> tuple[np.ndarray, np.ndarray]:
@@ -165,9 +190,9 @@ class _Step:
         times = self.t + self.h * _NODES
         states = self._solver.dense_output()(times).T
         states[0], states[-1] = self._y, self._end
-        shaped = states.reshape(len(_NODES), *self._ode.shape)
+        shaped = states.reshape(len(_NODES), *self._field.shape)
         gaps = np.array(
-            [self._ode.gap(t, y) for t, y in zip(times, shaped, strict=True)]
+            [self._field.gap(t, y) for t, y in zip(times, shaped, strict=True)]
         )
         return _VALUE @ gaps, _SLOPE @ gaps / self.h
 

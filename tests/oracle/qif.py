@@ -14,11 +14,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import ode
+from . import neurons, ode
 from .hybrid import StopAfter
 from .trace import Trace
-
-_PI_2 = 1.0 / np.pi**2
 
 
 def simulate(
@@ -54,48 +52,15 @@ def simulate(
         rtol: relative tolerance of the integrator.
         atol: absolute tolerance of the integrator.
     """
-    weights = np.asarray(weights, np.float64)
-    ic, tmem, tsyn = (np.asarray(x, np.float64) for x in (ic, tmem, tsyn))
-
-    drive, gain = 1.0 + ic / np.pi**2, 0.5 / tmem
-    decay, sine = -1.0 / tsyn, gain / np.pi
-
-    def dynamics(t: float, state: np.ndarray) -> np.ndarray:
-        # In the double angle, with x = (i + ic) / pi^2, which is quicker to evaluate:
-        # 2 tau_m phi' = 1 + x + (1 - x) cos(2 pi phi) + sin(2 pi phi) / pi.
-        phi, i = state.T
-        angle = (2.0 * np.pi) * phi
-        plus = i * _PI_2 + drive
-        rate = np.empty_like(state)
-        rate[:, 0] = gain * (plus + (2.0 - plus) * np.cos(angle)) + sine * np.sin(angle)
-        rate[:, 1] = decay * i
-        return rate
-
-    def gap(t: float, state: np.ndarray) -> np.ndarray:
-        return state[:, 0] - 1.0
-
-    def reset(state: np.ndarray, neuron: int) -> np.ndarray:
-        state[neuron, 0] = 0.0
-        return state
-
-    def arrive(state: np.ndarray, sender: int) -> np.ndarray:
-        state[:, 1] += weights[sender]
-        return state
-
-    start = np.tile([0.5, 0.0], (weights.shape[1], 1)) if state is None else state
-    return ode.simulate(
-        dynamics,
-        gap,
-        reset,
-        arrive,
-        start,
+    return neurons.simulate(
+        neurons.qif(weights, ic, tmem=tmem, tsyn=tsyn),
         in_spike_times,
         t_max=t_max,
         t0=t0,
         delays=delays,
         observe_at=observe_at,
         stop_after=stop_after,
-        transversal=True,  # tau_m phi' = 1 at phi = 1
+        state=state,
         rtol=rtol,
         atol=atol,
     )

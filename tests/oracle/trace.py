@@ -21,8 +21,9 @@ class Trace:
         observed: (T, N, S) states at `observe_at`, in the order given.
         events: every spike and arrival in order. A spike of neuron k is `k`, an
             arrival from input channel m is `N + m`, an arrival of a *delayed* spike of
-            neuron k is `-1 - k`. Arrivals with no spike between them are sorted, as
-            their mutual order leaves spike times differentiable.
+            neuron k is `-1 - k`, the end of a hold (refractory period) of neuron k is
+            `N + M + k`. Arrivals with nothing else between them are sorted, as their
+            mutual order leaves spike times differentiable.
     """
 
     times: np.ndarray

@@ -1,0 +1,199 @@
+"""Flow of a population in which some neurons pause."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, PyTree
+
+from ._base import AbstractFlow, Gaps, Scalar, Segment
+
+
+class Motion(NamedTuple):
+    """A flow and its model, asked like a model."""
+
+    flow: AbstractFlow
+    model: Any
+
+    def slope(self, t: Scalar, z: PyTree) -> PyTree:
+        return self.flow.slope(self.model, t, z)
+
+    def gap(self, t: Scalar, z: PyTree) -> Gaps:
+        return self.flow.gap(self.model, t, z)
+
+    def fire(self, z: PyTree, fired: Any) -> PyTree:
+        return self.flow.fire(self.model, z, fired)
+
+    def receive(self, z: PyTree, sender: Any, rows: Any, reached: Any) -> PyTree:
+        return self.flow.receive(self.model, z, sender, rows, reached)
+
+    def alarm(self, t: Scalar, z: PyTree) -> Gaps | None:
+        return self.flow.alarm(self.model, t, z)
+
+    def ring(self, z: PyTree, rings: Any) -> PyTree:
+        return self.flow.ring(self.model, z, rings)
+
+
+class Pauses(AbstractFlow):
+    """The flow of the model inside a wrapper, for those who do not pause.
+
+    Right as long as channels that are not held do not depend on those that are.
+    """
+
+    flow: AbstractFlow
+
+    def _motion(self, model: Any) -> Motion:
+        return Motion(self.flow, model.neuron)
+
+    def enter(self, model: Any, y: PyTree) -> PyTree:
+        return y._replace(inner=self.flow.enter(model.neuron, y.inner))
+
+    def leave(self, model: Any, z: PyTree) -> PyTree:
+        return z._replace(inner=self.flow.leave(model.neuron, z.inner))
+
+    def likely_steps(self, span: float) -> int:
+        return self.flow.likely_steps(span)
+
+    def remember(self, model: Any, t: Scalar, z: PyTree) -> PyTree:
+        return self.flow.remember(model.neuron, t, z.inner)
+
+    def slope(self, model: Any, t: Scalar, z: PyTree) -> PyTree:
+        return model.slope(t, z, self._motion(model))
+
+    def gap(self, model: Any, t: Scalar, z: PyTree) -> Gaps:
+        return model.gap(t, z, self._motion(model))
+
+    def fire(self, model: Any, z: PyTree, fired: Bool[Array, " neurons"]) -> PyTree:
+        return model.fire(z, fired, self._motion(model))
+
+    def receive(
+        self, model: Any, z: PyTree, sender: Any, rows: list[Gaps], reached: Any
+    ) -> PyTree:
+        return model.receive(z, sender, rows, reached, self._motion(model))
+
+    def alarm(self, model: Any, t: Scalar, z: PyTree) -> Gaps | None:
+        return model.alarm(t, z, self._motion(model))
+
+    def ring(self, model: Any, z: PyTree, rings: Bool[Array, " neurons"]) -> PyTree:
+        return model.ring(z, rings, self._motion(model))
+
+    def find(
+        self,
+        model: Any,
+        t: Scalar,
+        z: PyTree,
+        memory: PyTree,
+        bound: Scalar,
+        alive: Bool[Array, " neurons"],
+    ) -> Segment:
+        awake = alive & ~(z.off > 0)
+        segment = self.flow.find(model.neuron, t, z.inner, memory, bound, awake)
+        length = self.flow.length(segment.route)
+        return segment._replace(end=self._later(model, z, segment.end, length))
+
+    def advance(self, model: Any, t: Scalar, z: PyTree, route: PyTree) -> PyTree:
+        inner = self.flow.advance(model.neuron, t, z.inner, route)
+        return self._later(model, z, inner, self.flow.length(route))
+
+    def _later(self, model: Any, z: PyTree, inner: PyTree, length: Scalar) -> PyTree:
+        rest = None if z.rest is None else z.rest - z.off * length
+        return z._replace(inner=model.hold(z, inner), rest=rest)
+
+    def route(self, length: Scalar) -> PyTree:
+        return self.flow.route(length)
+
+    def length(self, route: PyTree) -> Scalar:
+        return self.flow.length(route)
+
+
+class Parallel(AbstractFlow):
+    """Flows of several populations side by side, which go on to the first crossing."""
+
+    flows: tuple[AbstractFlow, ...]
+
+    def _motions(self, model: Any) -> list[Motion]:
+        pairs = zip(self.flows, model.submodels, strict=True)
+        return [Motion(flow, part) for flow, part in pairs]
+
+    def enter(self, model: Any, y: PyTree) -> PyTree:
+        pairs = zip(self._motions(model), y, strict=True)
+        return tuple(m.flow.enter(m.model, part) for m, part in pairs)
+
+    def leave(self, model: Any, z: PyTree) -> PyTree:
+        pairs = zip(self._motions(model), z, strict=True)
+        return tuple(m.flow.leave(m.model, part) for m, part in pairs)
+
+    def likely_steps(self, span: float) -> int:
+        return sum(flow.likely_steps(span) for flow in self.flows)
+
+    def remember(self, model: Any, t: Scalar, z: PyTree) -> PyTree:
+        pairs = zip(self._motions(model), z, strict=True)
+        return tuple(m.flow.remember(m.model, t, part) for m, part in pairs)
+
+    def slope(self, model: Any, t: Scalar, z: PyTree) -> PyTree:
+        return model.slope(t, z, self._motions(model))
+
+    def gap(self, model: Any, t: Scalar, z: PyTree) -> Gaps:
+        return model.gap(t, z, self._motions(model))
+
+    def fire(self, model: Any, z: PyTree, fired: Bool[Array, " neurons"]) -> PyTree:
+        return model.fire(z, fired, self._motions(model))
+
+    def receive(
+        self, model: Any, z: PyTree, sender: Any, rows: list[Gaps], reached: Any
+    ) -> PyTree:
+        return model.receive(z, sender, rows, reached, self._motions(model))
+
+    def alarm(self, model: Any, t: Scalar, z: PyTree) -> Gaps | None:
+        return model.alarm(t, z, self._motions(model))
+
+    def ring(self, model: Any, z: PyTree, rings: Bool[Array, " neurons"]) -> PyTree:
+        return model.ring(z, rings, self._motions(model))
+
+    def find(
+        self,
+        model: Any,
+        t: Scalar,
+        z: PyTree,
+        memory: PyTree,
+        bound: Scalar,
+        alive: Bool[Array, " neurons"],
+    ) -> Segment:
+        # Each one need not look further than the one before it.
+        parts: list[Segment] = []
+        for m, part, notes, mine in zip(
+            self._motions(model), z, memory, model.split(alive), strict=True
+        ):
+            parts.append(m.flow.find(m.model, t, part, notes, bound, mine))
+            bound = parts[-1].time
+        time = bound
+        routes, ends, crossed = [], [], []
+        for m, part, segment in zip(self._motions(model), z, parts, strict=True):
+            early = segment.time > time
+            route = m.flow.route(time - t)
+            end = m.flow.advance(m.model, t, part, route)
+            pick = lambda a, b, early=early: jnp.where(early, a, b)  # noqa: E731
+            routes.append(jax.tree.map(pick, route, segment.route))
+            ends.append(jax.tree.map(pick, end, segment.end))
+            crossed.append(segment.crossed & ~early)
+        jumped = [part.jumped & (part.time <= time) for part in parts]
+        return Segment(
+            time=time,
+            route=tuple(routes),
+            end=tuple(ends),
+            crossed=model.join(crossed),
+            jumped=jnp.any(jnp.stack(jumped)),
+            memory=tuple(part.memory for part in parts),
+        )
+
+    def advance(self, model: Any, t: Scalar, z: PyTree, route: PyTree) -> PyTree:
+        triples = zip(self._motions(model), z, route, strict=True)
+        return tuple(m.flow.advance(m.model, t, part, way) for m, part, way in triples)
+
+    def route(self, length: Scalar) -> PyTree:
+        return tuple(flow.route(length) for flow in self.flows)
+
+    def length(self, route: PyTree) -> Scalar:
+        return self.flows[0].length(route[0])

@@ -1,0 +1,231 @@
+"""Exponential integrate-and-fire neurons with exponential synaptic current."""
+
+# A model names its columns, of which ColumnModel knows only that there are some.
+# pyright: reportIncompatibleMethodOverride=false
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .._static import Constant
+from ._columns import Column, Columns
+from ._coordinates import CoordinateModel
+from ._parameters import FanIn, check_reset, constant, draw_weights_and_bias
+
+
+class EIF(CoordinateModel):
+    r"""Exponential integrate-and-fire neuron with exponential synaptic current.
+
+    $$\tau_m \dot V = E_L - V + \Delta_T\, e^{(V - v_T)/\Delta_T} + i + ic, \qquad
+      \tau_s \dot i = -i$$
+
+    Above vT the potential runs away to infinity. Fires when V reaches `v_peak`, from
+    where infinity is not far any more; then V goes to `vreset`. A spike that arrives
+    adds its weight to i. State (V, i), starting at (EL, 0).
+
+    Simulated numerically, though not in V: in
+
+    $$w = -\Delta_T \log\left(1 + e^{-(V - v_T)/\Delta_T}\right),$$
+
+    which is V - vT well below vT and rises to 0 as V goes to infinity, the upstroke is
+    not stiff. With s = 1 - exp(w/ΔT),
+
+    $$\tau_m \dot w = s\,(E_L - V + i + ic) + \Delta_T (1 - s), \qquad
+      V = v_T + w - \Delta_T \log s.$$
+
+    Arguments:
+        key: random key; needed where weights or biases are drawn.
+        n_neurons: N.
+        in_size: number of input channels M.
+        wmask: connectivity (N+M, N), rows are senders: neurons first, then inputs.
+        tmem: membrane time constant τm > 0, a scalar or (N,), in the user's time unit.
+        tsyn: synaptic time constant τs > 0, a scalar or (N,).
+        vT: potential at which the exponential sets in, a scalar or (N,).
+        deltaT: sharpness ΔT > 0 of the upstroke, a scalar or (N,).
+        EL: resting potential, where V starts, a scalar or (N,).
+        vreset: potential after a spike, below `v_peak`, a scalar or (N,).
+        blim: width of the uniform distribution of biases.
+        bmean: its mean.
+        init_bias: biases themselves, a scalar or (N,).
+        wlim: width of the uniform distribution of weights.
+        wmean: its mean.
+        init_weights: weights themselves, a scalar or (N+M, N), multiplied by `wmask`.
+        fan_in_mode: scale of drawn weights: "linear" for 1/fan-in, "sqrt" for
+            1/√fan-in, None for 1.
+        v_peak: potential at a spike, a scalar or (N,). Pass `spike_time_tol=None` with
+            it.
+        spike_time_tol: how long before V = ∞ a spike is to be, from which `v_peak` is
+            vT - ΔT log(spike_time_tol/τm). If this is None as well, it is vT + 5ΔT.
+        dtype: floating-point type.
+        reset_grad_preserve: subtract the drop (True) or write `vreset` (False); the
+            same value and gradient.
+
+    Attributes:
+        v_peak: the potential at a spike that follows, a constant.
+
+    Trainable leaves: `weights` (N+M, N) and `ic` (N,).
+
+    Raises:
+        ValueError: a shape is wrong, a time constant, `deltaT` or `spike_time_tol` is
+            not positive, `vreset >= v_peak`, or both `v_peak` and `spike_time_tol` are
+            given.
+
+    Reference:
+        Fourcaud-Trocmé et al., How spike generation mechanisms determine the neuronal
+        response to fluctuating inputs, J. Neurosci. 23, 11628 (2003), eq. 8-9.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from eventax import EvNN
+        >>> from eventax.neuron_models import EIF
+        >>> net = EvNN(
+        ...     EIF, 1, 50.0, in_size=1, wmask=[[0], [1]], tmem=10.0, tsyn=5.0,
+        ...     init_weights=6.0, init_bias=0.0,
+        ... )
+        >>> net.ttfs(jnp.array([[1.0]]))
+        Array([5.833], dtype=float32)
+        >>> net.neuron_model.v_peak  # 1 - 0.2 log(0.001 / 10)
+        Constant(array(2.842, dtype=float32))
+    """
+
+    weights: Float[Array, "senders neurons"]
+    ic: Float[Array, " neurons"]
+    tmem: Constant = eqx.field(static=True)
+    tsyn: Constant = eqx.field(static=True)
+    vT: Constant = eqx.field(static=True)
+    deltaT: Constant = eqx.field(static=True)
+    EL: Constant = eqx.field(static=True)
+    vreset: Constant = eqx.field(static=True)
+    v_peak: Constant = eqx.field(static=True)
+    reset_grad_preserve: bool = eqx.field(static=True)
+
+    def __init__(
+        self,
+        key: Array | None,
+        n_neurons: int,
+        in_size: int,
+        wmask: Any,
+        tmem: Any,
+        tsyn: Any,
+        vT: Any = 1.0,
+        deltaT: Any = 0.2,
+        EL: Any = 0.0,
+        vreset: Any = 0.0,
+        blim: Any = 0.05,
+        bmean: Any = 0.025,
+        init_bias: Any = None,
+        wlim: Any = 40.0,
+        wmean: Any = 20.0,
+        init_weights: Any = None,
+        fan_in_mode: FanIn = "linear",
+        v_peak: Any = None,
+        spike_time_tol: Any = 0.001,
+        dtype: Any = jnp.float32,
+        reset_grad_preserve: bool = False,
+    ):
+        super().__init__(dtype=dtype)
+        self.tmem = constant("tmem", tmem, n_neurons, dtype, positive=True)
+        self.tsyn = constant("tsyn", tsyn, n_neurons, dtype, positive=True)
+        self.vT = constant("vT", vT, n_neurons, dtype)
+        self.deltaT = constant("deltaT", deltaT, n_neurons, dtype, positive=True)
+        self.EL = constant("EL", EL, n_neurons, dtype)
+        self.vreset = constant("vreset", vreset, n_neurons, dtype)
+        peak = self._peak(v_peak, spike_time_tol, n_neurons)
+        self.v_peak = constant("v_peak", peak, n_neurons, dtype)
+        check_reset(self.vreset.value, self.v_peak.value, thresh_name="v_peak")
+        self.reset_grad_preserve = reset_grad_preserve
+        self.weights, self.ic = draw_weights_and_bias(
+            key,
+            wmask,
+            dtype,
+            init_weights=init_weights,
+            wlim=wlim,
+            wmean=wmean,
+            fan_in_mode=fan_in_mode,
+            init_bias=init_bias,
+            blim=blim,
+            bmean=bmean,
+        )
+
+    def _peak(self, v_peak: Any, spike_time_tol: Any, n_neurons: int) -> Any:
+        """The potential at a spike, said in one of three ways."""
+        if v_peak is not None and spike_time_tol is not None:
+            raise ValueError(
+                "Only one of `v_peak` and `spike_time_tol` may be given, as each of "
+                f"them says where a spike is; got v_peak={v_peak!r} and "
+                f"spike_time_tol={spike_time_tol!r}. Pass `spike_time_tol=None` with "
+                "`v_peak`."
+            )
+        if v_peak is not None:
+            return v_peak
+        if spike_time_tol is None:
+            return self.vT.value + 5 * self.deltaT.value
+        tol = constant(
+            "spike_time_tol", spike_time_tol, n_neurons, np.float64, positive=True
+        )
+        return self.vT.value - self.deltaT.value * np.log(tol.value / self.tmem.value)
+
+    # In V ------------------------------------------------------------------------
+
+    def start(self, n_neurons: int) -> Columns:
+        zero = jnp.zeros((n_neurons,), self.dtype)
+        return zero + self.EL.value, zero
+
+    def derivative(self, v: Column, i: Column) -> Columns:
+        # The exponential is cut off above the peak, where it might overflow.
+        top = self.v_peak.value + self.deltaT.value
+        steps = (jnp.minimum(v, top) - self.vT.value) / self.deltaT.value
+        upstroke = self.deltaT.value * jnp.exp(steps)
+        drive = self.EL.value - v + upstroke + i + self.ic
+        return drive / self.tmem.value, -i / self.tsyn.value
+
+    def distance(self, v: Column, i: Column) -> Column:
+        return v - self.v_peak.value
+
+    def reset(self, fired: Any, v: Column, i: Column) -> Columns:
+        if self.reset_grad_preserve:
+            drop = self.v_peak.value - self.vreset.value
+            return jnp.where(fired, v - drop, v), i
+        return jnp.where(fired, self.vreset.value, v), i
+
+    def arrive(self, rows: list[Column], v: Column, i: Column) -> Columns:
+        (w,) = rows
+        return v, i + w
+
+    def weight_leaves(self) -> list[Any]:
+        return [self.weights]
+
+    # In w ------------------------------------------------------------------------
+
+    def threshold(self) -> Any:
+        return self.v_peak.value
+
+    def reset_value(self) -> Any:
+        return self.vreset.value
+
+    def coordinate(self, v: Any) -> Any:
+        x = (self.vT.value - v) / self.deltaT.value
+        return -self.deltaT.value * jnp.logaddexp(x, 0)
+
+    def potential(self, w: Column) -> Column:
+        return self._potential(w, self._slack(w))
+
+    def _slack(self, w: Column) -> Column:
+        """s = 1 - exp(w/ΔT), dw/dV: 1 far below vT, 0 at infinity."""
+        # A neuron that may not fire goes beyond infinity, at a constant rate.
+        tiny = jnp.finfo(self.dtype).tiny
+        return jnp.maximum(-jnp.expm1(w / self.deltaT.value), tiny)
+
+    def _potential(self, w: Column, s: Column) -> Column:
+        return self.vT.value + jnp.minimum(w, 0) - self.deltaT.value * jnp.log(s)
+
+    def coordinate_slope(self, w: Column, i: Column) -> Columns:
+        s = self._slack(w)
+        drive = self.EL.value - self._potential(w, s) + i + self.ic
+        rate = (s * drive + self.deltaT.value * (1 - s)) / self.tmem.value
+        return rate, -i / self.tsyn.value

@@ -1,0 +1,269 @@
+"""Several neuron models in one network."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PyTree
+
+from .._flows import AbstractFlow, Parallel
+from .._static import Constant
+from ._base import PUBLIC, NeuronModel, State, replaced
+
+
+class MultiNeuronModel(NeuronModel):
+    """A population in which each neuron is of one of several models.
+
+    The state is a tuple with the state of each sub-model; `state_at_t` shows each
+    neuron's own channels, and NaN where others have more. Sub-models that are simulated
+    in closed form, or as `QIF` is, stay so if all of them are; with others beside them,
+    all are integrated together.
+
+    Arguments:
+        key: random key; needed where a sub-model draws something.
+        n_neurons: N.
+        in_size: number of input channels M.
+        wmask: connectivity (N+M, N), rows are senders: neurons first, then inputs.
+        neuron_models: the `NeuronModel` classes, wrapped ones too.
+        neuron_model_kwargs: keywords of each of them, default none. Arrays per neuron
+            have shape (n_sub,), weights (N+M, n_sub), where n_sub neurons are of that
+            model, in ascending order.
+        neuron_type_ids: (N,) whole numbers, the model of each neuron. In an `FFEvNN`
+            with one model per layer they follow from the layers.
+        dtype: floating-point type.
+
+    Trainable leaves: those of `submodels`, a tuple; weights are (N+M, n_sub).
+
+    Raises:
+        ValueError: the lists have different lengths, a type is out of range or has no
+            neuron, and as the sub-models.
+        TypeError: a keyword is unknown to its sub-model.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from eventax import FFEvNN
+        >>> from eventax.neuron_models import LIF, QIF, MultiNeuronModel
+        >>> both = {"tsyn": 5.0, "tmem": 10.0, "init_weights": 8.0, "init_bias": 0.0}
+        >>> net = FFEvNN(
+        ...     [3, 1], 1, MultiNeuronModel, 50.0, neuron_models=[LIF, QIF],
+        ...     neuron_model_kwargs=[{**both, "thresh": 1.0}, both],
+        ... )
+        >>> net.ttfs(jnp.array([[1.0]])).shape
+        (1,)
+    """
+
+    submodels: tuple[NeuronModel, ...]
+    type_ids: Constant = eqx.field(static=True)
+
+    by_neuron: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        key: Array | None,
+        n_neurons: int,
+        in_size: int,
+        wmask: Any,
+        *,
+        neuron_models: Sequence[type[NeuronModel]],
+        neuron_model_kwargs: Sequence[Mapping[str, Any]] | None = None,
+        neuron_type_ids: Any,
+        dtype: Any = jnp.float32,
+    ):
+        super().__init__(dtype=dtype)
+        models = list(neuron_models)
+        keywords = [dict(k) for k in neuron_model_kwargs or [{} for _ in models]]
+        if len(keywords) != len(models):
+            raise ValueError(
+                "`neuron_model_kwargs` must hold one dictionary for each of the "
+                f"{len(models)} `neuron_models`; got {len(keywords)}."
+            )
+        ids = _check_types(neuron_type_ids, n_neurons, len(models))
+        self.type_ids = Constant(ids)
+        keys = (
+            [None] * len(models) if key is None else jax.random.split(key, len(models))
+        )
+        mask = jnp.asarray(wmask, dtype)
+        parts = []
+        for k, (model, own) in enumerate(zip(models, keywords, strict=True)):
+            _check_keywords(model, own)
+            where = np.flatnonzero(ids == k)
+            # Senders are numbered as in the whole network.
+            senders = {"n_neurons": where.size, "in_size": len(mask) - where.size}
+            settings = {**senders, "wmask": mask[:, where], "dtype": self.dtype, **own}
+            parts.append(model(key=keys[k], **settings))
+        self.submodels = tuple(parts)
+
+    # Between the whole population and its parts ----------------------------------
+
+    def split(self, values: Any) -> list[Any]:
+        """(N,) values as one array per sub-model."""
+        ids = self.type_ids.value
+        return [values[np.flatnonzero(ids == k)] for k in range(len(self.submodels))]
+
+    def join(self, parts: Sequence[Any]) -> Any:
+        """Inverse of `split`, also for arrays with further axes."""
+        order = np.argsort(self.type_ids.value, kind="stable")
+        return jnp.concatenate(parts)[np.argsort(order)]
+
+    def _rows(self, rows: list[Any]) -> list[list[Any]]:
+        remaining = iter(rows)
+        counts = [len(m.sender_leaves()) for m in self.submodels]
+        return [list(itertools.islice(remaining, n)) for n in counts]
+
+    # The public interface --------------------------------------------------------
+
+    def init_state(self, n_neurons: int) -> State:
+        """A tuple with the state of each sub-model at t0."""
+        counts = np.bincount(self.type_ids.value, minlength=len(self.submodels))
+        pairs = zip(self.submodels, counts.tolist(), strict=True)
+        return tuple(m.init_state(n) for m, n in pairs)
+
+    def dynamics(self, t: Any, y: State, args: Any) -> State:
+        """Time derivative of each sub-model's state."""
+        pairs = zip(self.submodels, y, strict=True)
+        return tuple(m.dynamics(t, part, args) for m, part in pairs)
+
+    def spike_condition(self, t: Any, y: State, **kwargs: Any) -> Any:
+        """Signed distance to threshold, (N,)."""
+        pairs = zip(self.submodels, y, strict=True)
+        return self.join([m.spike_condition(t, part, **kwargs) for m, part in pairs])
+
+    def input_spike(self, y: State, from_idx: Any, to_idx: Any, valid_mask: Any) -> Any:
+        """State after a spike of `from_idx` arrived at `to_idx`."""
+        ids, number = self.type_ids.value, np.zeros_like(self.type_ids.value)
+        for k in range(len(self.submodels)):
+            number[ids == k] = np.arange(np.sum(ids == k))
+        kind, place = jnp.asarray(ids)[to_idx], jnp.asarray(number)[to_idx]
+        return tuple(
+            m.input_spike(part, from_idx, jnp.where(kind == k, place, 0), valid)
+            for k, (m, part) in enumerate(zip(self.submodels, y, strict=True))
+            for valid in [valid_mask & (kind == k)]
+        )
+
+    def reset_spiked(self, y: State, spiked_mask: Any) -> State:
+        """State after the neurons in `spiked_mask` fired."""
+        triples = zip(self.submodels, y, self.split(spiked_mask), strict=True)
+        return tuple(m.reset_spiked(part, who) for m, part, who in triples)
+
+    def observe(self, y: State) -> Any:
+        """(N, channels), NaN where a neuron's model has fewer than others."""
+        shown = [m.observe(part) for m, part in zip(self.submodels, y, strict=True)]
+        most = max(x.shape[1] for x in shown)
+        pad = lambda x: [(0, 0), (0, most - x.shape[1])]  # noqa: E731
+        return self.join([jnp.pad(x, pad(x), constant_values=jnp.nan) for x in shown])
+
+    # The engine's questions ------------------------------------------------------
+
+    def overrides(self, *methods: str) -> bool:
+        """Whether a user's subclass replaced one of these public methods."""
+        return replaced(self, MultiNeuronModel, *methods)
+
+    def _as_told(self) -> bool:
+        return self.overrides(*PUBLIC)
+
+    def flow(self) -> AbstractFlow | None:
+        flows = [m.flow() for m in self.submodels]
+        if self._as_told() or any(flow is None for flow in flows):
+            return None
+        return Parallel(tuple(flow for flow in flows if flow is not None))
+
+    def sender_leaves(self) -> list[Any]:
+        if self.overrides("input_spike"):
+            return []
+        return [leaf for m in self.submodels for leaf in m.sender_leaves()]
+
+    def spread(self, values: Array, z: PyTree) -> PyTree:
+        triples = zip(self.submodels, self.split(values), z, strict=True)
+        return tuple(m.spread(mine, part) for m, mine, part in triples)
+
+    def unpack(self, y: State) -> PyTree:
+        if self._as_told():
+            return y
+        pairs = zip(self.submodels, y, strict=True)
+        return tuple(m.unpack(part) for m, part in pairs)
+
+    def pack(self, z: PyTree) -> State:
+        if self._as_told():
+            return z
+        pairs = zip(self.submodels, z, strict=True)
+        return tuple(m.pack(part) for m, part in pairs)
+
+    def slope(self, t: Any, z: PyTree, motions: Any = None) -> PyTree:
+        if self._as_told():
+            return super().slope(t, z)
+        pairs = zip(motions or self.submodels, z, strict=True)
+        return tuple(m.slope(t, part) for m, part in pairs)
+
+    def gap(self, t: Any, z: PyTree, motions: Any = None) -> Any:
+        if self._as_told():
+            return super().gap(t, z)
+        pairs = zip(motions or self.submodels, z, strict=True)
+        return self.join([m.gap(t, part) for m, part in pairs])
+
+    def fire(self, z: PyTree, fired: Any, motions: Any = None) -> PyTree:
+        if self._as_told():
+            return super().fire(z, fired)
+        triples = zip(motions or self.submodels, z, self.split(fired), strict=True)
+        return tuple(m.fire(part, who) for m, part, who in triples)
+
+    def receive(
+        self, z: PyTree, sender: Any, rows: Any, reached: Any, motions: Any = None
+    ) -> PyTree:
+        if self._as_told():
+            return super().receive(z, sender, rows, reached)
+        parts = (motions or self.submodels, z, self._rows(rows), self.split(reached))
+        return tuple(
+            m.receive(part, sender, own, who)
+            for m, part, own, who in zip(*parts, strict=True)
+        )
+
+    def alarm(self, t: Any, z: PyTree, motions: Any = None) -> Any:
+        pairs = zip(motions or self.submodels, z, strict=True)
+        alarms = [m.alarm(t, part) for m, part in pairs]
+        if all(alarm is None for alarm in alarms):
+            return None
+        counts = np.bincount(self.type_ids.value, minlength=len(alarms))
+        never = [jnp.full((n,), jnp.inf, self.dtype) for n in counts]
+        return self.join(
+            [n if a is None else a for a, n in zip(alarms, never, strict=True)]
+        )
+
+    def ring(self, z: PyTree, rings: Any, motions: Any = None) -> PyTree:
+        triples = zip(motions or self.submodels, z, self.split(rings), strict=True)
+        return tuple(m.ring(part, who) for m, part, who in triples)
+
+
+def _check_types(ids: Any, n_neurons: int, n_models: int) -> np.ndarray:
+    array = np.asarray(ids)
+    whole = np.issubdtype(array.dtype, np.integer)
+    if array.shape != (n_neurons,) or not whole:
+        raise ValueError(
+            f"`neuron_type_ids` must be whole numbers of shape ({n_neurons},), the "
+            f"model of each neuron; got dtype {array.dtype}, shape {array.shape}."
+        )
+    found = np.unique(array).tolist()
+    if found != list(range(n_models)):
+        raise ValueError(
+            f"`neuron_type_ids` must hold every number from 0 to {n_models - 1}, one "
+            f"for each of `neuron_models`; got {found}."
+        )
+    return array.astype(np.int64)
+
+
+def _check_keywords(model: type[NeuronModel], keywords: Mapping[str, Any]) -> None:
+    accepted = inspect.signature(model).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in accepted.values()):
+        return
+    for name in keywords:
+        if name not in accepted:
+            raise TypeError(
+                f"Unknown keyword `{name}` in `neuron_model_kwargs`: {model.__name__} "
+                f"takes {', '.join(accepted)}."
+            )

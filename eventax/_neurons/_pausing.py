@@ -1,0 +1,293 @@
+"""Neurons that pause after a spike: what all such wrappers have in common."""
+
+from __future__ import annotations
+
+import abc
+import inspect
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import Literal
+from jaxtyping import Array, Bool, Float, PyTree
+
+from .._flows import AbstractFlow, Pauses
+from ._base import PUBLIC, NeuronModel, State, replaced
+from ._columns import ColumnModel
+
+# What a wrapper asks of the model inside: the model itself or, in another form of
+# the state, a flow together with the model.
+Motion = Any
+
+
+class Paused(NamedTuple):
+    """State of a wrapper: that of the model inside, and who pauses."""
+
+    inner: PyTree
+    off: Float[Array, " neurons"]  # 1 while a neuron pauses, else 0
+    rest: Float[Array, " neurons"] | None  # time left; None: it pauses for good
+
+
+class Pausing(NeuronModel):
+    """A wrapper whose neurons pause after a spike: they do not fire, and may be held.
+
+    The end of a pause is an event: the simulation lands on it exactly, and its time
+    moves with the spike's.
+    """
+
+    neuron: NeuronModel
+
+    # How a saved network tells which class it was: wrapper, model inside, options.
+    _wrapping: ClassVar[tuple[str, type[NeuronModel], dict[str, Any]]]
+
+    @abc.abstractmethod
+    def held(self) -> np.ndarray:
+        """Which channels stay as they are during a pause: () or (channels,), bool."""
+
+    @abc.abstractmethod
+    def deaf(self) -> bool:
+        """Whether spikes that arrive during a pause are lost."""
+
+    @abc.abstractmethod
+    def duration(self) -> Any:
+        """Length of a pause, a scalar or (N,); None if it is for good."""
+
+    # The public interface --------------------------------------------------------
+
+    def init_state(self, n_neurons: int) -> State:
+        """State at t0: that of the model inside, and nobody pauses."""
+        zero = jnp.zeros((n_neurons,), self.dtype)
+        rest = None if self.duration() is None else zero
+        return Paused(self.neuron.init_state(n_neurons), zero, rest)
+
+    def dynamics(self, t: Any, y: State, args: Any) -> State:
+        """Time derivative; held channels and those who are not paused stand still."""
+        return self._slope(y, self.neuron.dynamics(t, y.inner, args))
+
+    def spike_condition(self, t: Any, y: State, **kwargs: Any) -> Any:
+        """Signed distance to threshold, (N,); negative during a pause."""
+        return self._gap(y, self.neuron.spike_condition(t, y.inner, **kwargs))
+
+    def input_spike(self, y: State, from_idx: Any, to_idx: Any, valid_mask: Any) -> Any:
+        """State after a spike of `from_idx` arrived at `to_idx`."""
+        if self.deaf():
+            valid_mask = valid_mask & ~(y.off[to_idx] > 0)
+        inner = self.neuron.input_spike(y.inner, from_idx, to_idx, valid_mask)
+        return y._replace(inner=inner)
+
+    def reset_spiked(self, y: State, spiked_mask: Any) -> State:
+        """State after the neurons in `spiked_mask` fired: they pause."""
+        return self._pause(
+            y, self.neuron.reset_spiked(y.inner, spiked_mask), spiked_mask
+        )
+
+    def observe(self, y: State) -> Any:
+        """What the model inside shows."""
+        return self.neuron.observe(y.inner)
+
+    # The engine's questions ------------------------------------------------------
+
+    @property
+    def by_neuron(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Whether every array of the state has the neurons as its leading axis."""
+        return self.neuron.by_neuron
+
+    def overrides(self, *methods: str) -> bool:
+        """Whether a user's subclass replaced one of these public methods."""
+        return replaced(self, Pausing, *methods)
+
+    def flow(self) -> AbstractFlow | None:
+        own = self.neuron.flow()
+        if own is None or self.overrides(*PUBLIC) or not self._free_ones_are_free():
+            return None
+        return Pauses(own)
+
+    def padded_size(self, n_neurons: int) -> int:
+        if self.overrides(*PUBLIC):
+            return n_neurons
+        return self.neuron.padded_size(n_neurons)
+
+    def sender_leaves(self) -> list[Any]:
+        return [] if self.overrides("input_spike") else self.neuron.sender_leaves()
+
+    def spread(self, values: Array, z: PyTree) -> PyTree:
+        rest = None if z.rest is None else values
+        return Paused(self.neuron.spread(values, z.inner), values, rest)
+
+    def unpack(self, y: State) -> PyTree:
+        return y if self._as_told() else self._inside(y, self.neuron.unpack)
+
+    def pack(self, z: PyTree) -> State:
+        return z if self._as_told() else self._inside(z, self.neuron.pack)
+
+    def slope(self, t: Any, z: PyTree, motion: Motion = None) -> PyTree:
+        if self._as_told():
+            return super().slope(t, z)
+        return self._slope(z, (motion or self.neuron).slope(t, z.inner))
+
+    def gap(self, t: Any, z: PyTree, motion: Motion = None) -> Any:
+        if self._as_told():
+            return super().gap(t, z)
+        return self._gap(z, (motion or self.neuron).gap(t, z.inner))
+
+    def fire(self, z: PyTree, fired: Any, motion: Motion = None) -> PyTree:
+        if self._as_told():
+            return super().fire(z, fired)
+        return self._pause(z, (motion or self.neuron).fire(z.inner, fired), fired)
+
+    def receive(
+        self, z: PyTree, sender: Any, rows: Any, reached: Any, motion: Motion = None
+    ) -> PyTree:
+        if self._as_told():
+            return super().receive(z, sender, rows, reached)
+        if self.deaf():
+            reached = reached & ~(z.off > 0)
+        motion = motion or self.neuron
+        return z._replace(inner=motion.receive(z.inner, sender, rows, reached))
+
+    def alarm(self, t: Any, z: PyTree, motion: Motion = None) -> Any:
+        inner = (motion or self.neuron).alarm(t, z.inner)
+        if z.rest is None:
+            return inner
+        own = self._end(t, z)
+        return own if inner is None else jnp.minimum(own, inner)
+
+    def ring(self, z: PyTree, rings: Any, motion: Motion = None) -> PyTree:
+        motion = motion or self.neuron
+        zero = jnp.zeros((), self.dtype)
+        inner = motion.alarm(zero, z.inner)
+        if z.rest is not None:
+            ends = rings
+            if inner is not None:
+                # One at a time: what else is due rings next.
+                ends = rings & (self._end(zero, z) <= inner)
+                rings = rings & ~ends
+            z = z._replace(
+                off=jnp.where(ends, 0, z.off), rest=jnp.where(ends, 0, z.rest)
+            )
+        return z if inner is None else z._replace(inner=motion.ring(z.inner, rings))
+
+    # The pause -------------------------------------------------------------------
+
+    def hold(self, z: PyTree, moved: PyTree) -> PyTree:
+        """The moved state inside; of neurons that pause, held channels are z's."""
+        return jax.tree.map(
+            lambda held, old, new: jnp.where(held, old, new),
+            _held(self.neuron, self.held(), z.off > 0, z.inner),
+            z.inner,
+            moved,
+        )
+
+    def _slope(self, z: Paused, inner: PyTree) -> Paused:
+        still = jax.tree.map(jnp.zeros_like, z.inner)
+        inner = self.hold(z._replace(inner=still), inner)
+        rest = None if z.rest is None else -z.off
+        return Paused(inner, jnp.zeros_like(z.off), rest)
+
+    def _gap(self, z: Paused, inner: Any) -> Any:
+        return jnp.where(z.off > 0, -1, inner)
+
+    def _pause(self, z: Paused, inner: PyTree, fired: Any) -> Paused:
+        length = self.duration()
+        if length is None:
+            return Paused(inner, jnp.where(fired, 1, z.off), None)
+        off = jnp.where(fired, jnp.where(length > 0, 1, 0), z.off)
+        return Paused(inner, off, jnp.where(fired, length, z.rest))
+
+    def _end(self, t: Any, z: Paused) -> Any:
+        assert z.rest is not None
+        return jnp.where(z.off > 0, t + z.rest, jnp.inf)
+
+    def _inside(self, y: Paused, change: Any) -> Paused:
+        return y._replace(inner=change(y.inner))
+
+    def _as_told(self) -> bool:
+        return self.overrides(*PUBLIC)
+
+    def _free_ones_are_free(self) -> bool:
+        """Whether channels that are not held move as if nothing were held."""
+        held = self.held()
+        if held.ndim == 0 or np.all(held) or not np.any(held):
+            return True
+        model = self.neuron
+        while isinstance(model, Pausing):
+            model = model.neuron
+        if not isinstance(model, ColumnModel):
+            return False
+        column = jax.ShapeDtypeStruct((1,), self.dtype)
+        jaxpr = jax.make_jaxpr(model.derivative)(*[column] * held.size).jaxpr
+        touched = {v for v, h in zip(jaxpr.invars, held, strict=True) if h}
+        for equation in jaxpr.eqns:
+            if touched & _variables(equation.invars):
+                touched |= _variables(equation.outvars)
+        free = [v for v, h in zip(jaxpr.outvars, held, strict=True) if not h]
+        return not touched & _variables(free)
+
+
+def _variables(atoms: Any) -> set[Any]:
+    return {atom for atom in atoms if not isinstance(atom, Literal)}
+
+
+def _held(
+    model: NeuronModel, held: np.ndarray, off: Bool[Array, " neurons"], z: PyTree
+) -> PyTree:
+    """Who is held, as a pytree that broadcasts to the state `z` of `model`.
+
+    A wrapper inside goes on counting time: held are the channels of its own model.
+    """
+    if isinstance(z, Paused):
+        assert isinstance(model, Pausing)
+        nobody = jnp.zeros_like(off)
+        rest = None if z.rest is None else nobody
+        return Paused(_held(model.neuron, held, off, z.inner), nobody, rest)
+    who = model.spread(off, z)
+    if held.ndim == 0:
+        return jax.tree.map(lambda off: off & bool(held), who)
+    leaves, structure = jax.tree.flatten(who)
+    if len(leaves) == 1:
+        return jax.tree.map(lambda off: off & held, who)
+    leaves = [off & bool(h) for off, h in zip(leaves, held, strict=True)]
+    return jax.tree.unflatten(structure, leaves)
+
+
+def check_held(
+    mask: Any, neuron: NeuronModel, n_neurons: int
+) -> bool | tuple[bool, ...]:
+    """A mask of held channels in a form that can be compared, default all."""
+    held = np.asarray(True if mask is None else mask)
+    y = jax.eval_shape(lambda: neuron.init_state(n_neurons))
+    while isinstance(y, Paused):
+        y = y.inner
+    shapes = [leaf.shape for leaf in jax.tree.leaves(y)]
+    channels = shapes[0][1] if len(shapes) == 1 and len(shapes[0]) == 2 else None
+    if held.ndim and held.shape != (channels,):
+        one = f" or have one entry per channel, shape ({channels},)" if channels else ""
+        raise ValueError(
+            f"`refrac_mask` must be a scalar{one}; got shape {held.shape}."
+        )
+    if not np.all((held == 0) | (held == 1)):
+        raise ValueError(
+            "`refrac_mask` must hold only 0 and 1 (free and held channels); got "
+            f"{mask!r}."
+        )
+    held = held.astype(bool)
+    return tuple(held.tolist()) if held.ndim else bool(held)
+
+
+def named(
+    wrapper: type[Pausing], name: str, inner: type[NeuronModel], own: Any = ()
+) -> type[Pausing]:
+    """A wrapper's class under its name, and with the keywords that it takes."""
+    wrapper.__name__ = wrapper.__qualname__ = f"{name}({inner.__name__})"
+    wrapper.__doc__ = f"{inner.__name__} in the wrapper {name}: see there."
+    theirs = list(inspect.signature(inner).parameters.values())
+    mine = inspect.signature(wrapper.__init__).parameters
+    mine = [mine[key].replace(annotation=Any) for key in own if key not in theirs]
+    # After what may be positional, before what takes all the rest.
+    rest = [p for p in theirs if p.kind is p.VAR_KEYWORD]
+    theirs = [p for p in theirs if p.kind is not p.VAR_KEYWORD]
+    this = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    signature = inspect.Signature([this, *theirs, *mine, *rest])
+    wrapper.__init__.__signature__ = signature  # pyright: ignore
+    return wrapper

@@ -1,0 +1,5 @@
+"""Ways to take gradients, as `adjoint=` of a network."""
+
+from ._flows import EventPropAdjoint
+
+__all__ = ["EventPropAdjoint"]
