@@ -56,14 +56,15 @@ class Landed(NamedTuple):
 
     time: Float[Array, ""]  # of the event, differentiable
     after: PyTree  # state with the event applied
+    late: Float[Array, " neurons"] | None  # 0, with the derivative of who is late
     crossing: Bool[Array, " neurons"]  # at threshold, rising, just before the event
     floor: Float[Array, " neurons"]  # gap under which an event has taken one lower
 
 
 def _newton(event: Event, who: Array, gap: Array, rate: Array) -> Float[Array, ""]:
     """-g/g' of the neuron that crosses, 0 in value."""
-    own_rate = lax.stop_gradient(jnp.sum(jnp.where(who, rate, 0)))
-    own_gap = jnp.sum(jnp.where(who, gap, 0))
+    own_rate = lax.stop_gradient(_own(rate, who))
+    own_gap = _own(gap, who)
     # A tangential crossing has no derivative; it counts as one that does not move.
     moves = (event.kind == CROSSING) | (event.kind == TOGETHER)
     moves = moves & (own_rate > jnp.finfo(own_rate.dtype).tiny ** 0.5)
@@ -76,6 +77,11 @@ def _without_value(x: Array) -> Array:
     return x - lax.stop_gradient(x)
 
 
+def _own(values: Array, who: Array) -> Float[Array, ""]:
+    """The value of the one neuron in `who`, 0 if there is none."""
+    return jnp.sum(jnp.where(who, values, 0))
+
+
 def _move(z: PyTree, slope: PyTree, length: PyTree) -> PyTree:
     """z + length * slope, for one length or one per entry."""
     return jax.tree.map(lambda x, dx, h: x + dx * h, z, slope, length)
@@ -86,6 +92,7 @@ def land(
     model: Any,
     rows: list[Array],
     delays: Float[Array, " neurons"] | None,
+    late: Float[Array, " neurons"] | None,
     reached: Bool[Array, " neurons"],
     alive: Bool[Array, " neurons"],
     t: Float[Array, ""],
@@ -103,7 +110,9 @@ def land(
     its derivative by the length is the slope at the end.
 
     `source` is what the time of a known event or a delivery depends on, `rows` and
-    `delays` are the sender's; of `source` and `delays` only the derivative counts.
+    `delays` are the sender's. A spike reaches several neurons at one time, which each
+    one's own delay moves: `late` is by how much, since the event before. Of `source`,
+    `delays` and `late` only the derivative counts.
     `arrived` is the state at the end of the segment, where it is known already and
     only the value of the result is wanted.
     """
@@ -115,8 +124,9 @@ def land(
         z = arrived
     else:
         if alarms is not None:
-            source = source + jnp.sum(jnp.where(rings, alarms, 0))
-        end = end + _without_value(jnp.where(event.stays, t, source))
+            source = source + _own(alarms, rings)
+        now = t if late is None else t + _own(late, who)
+        end = end + _without_value(jnp.where(event.stays, now, source))
         z = flow.advance(model, t, z, event.route)
     slope = flow.slope(model, end, z)
     gap, rate = flow.gap_rate(model, end, z, slope)
@@ -138,14 +148,12 @@ def land(
     if alarms is not None:
         after = flow.ring(model, after, rings)
     reached = reached & event.delivers
-    late = None
-    if delays is not None and arrived is None:
-        # A spike reaches everyone here at one time, which each one's own delay moves.
-        late = jnp.where(reached, _without_value(delays), 0)
-        late = model.spread(late, after)
-        after = _move(after, flow.slope(model, end, after), late)
-    after = flow.receive(model, after, event.sender, rows, reached)
-    if late is not None:
-        before = jax.tree.map(jnp.negative, late)
-        after = _move(after, flow.slope(model, end, after), before)
-    return Landed(end, after, crossing, jnp.minimum(gap, 0) - 2 * doubt)
+    if delays is None or late is None:
+        after = flow.receive(model, after, event.sender, rows, reached)
+    else:
+        late = jnp.where(event.stays, late - _own(late, who), 0)
+        late = late + jnp.where(reached, _without_value(delays), 0)
+        after = _move(after, flow.slope(model, end, after), model.spread(late, after))
+        after = flow.receive(model, after, event.sender, rows, reached)
+        after = _move(after, flow.slope(model, end, after), model.spread(-late, after))
+    return Landed(end, after, late, crossing, jnp.minimum(gap, 0) - 2 * doubt)

@@ -65,6 +65,7 @@ class Gradient(NamedTuple):
 
     t: Float[Array, ""]
     z: PyTree
+    late: Float[Array, " neurons"] | None  # see `land`
     params: PyTree
     senders: list[Float[Array, "senders ..."]]
     delays: Float[Array, "senders neurons"] | None
@@ -153,6 +154,7 @@ def simulate(
         grad = Gradient(
             t=zeros.t0,
             z=zeros.z0,
+            late=None if zeros.delays is None else zeros.delays[0],
             params=zeros.params,
             senders=zeros.senders,
             delays=zeros.delays,
@@ -270,13 +272,16 @@ def _pull(
     reached = receivers(problem, inputs, event)
     flow = problem.backward or problem.flow
 
-    def land(t, z, params, rows, delays, source):
+    def land(t, z, late, params, rows, delays, source):
         model = eqx.combine(params, problem.static)
-        landed = ev.land(flow, model, rows, delays, reached, alive, t, z, source, event)
-        return landed.time, landed.after
+        landed = ev.land(
+            flow, model, rows, delays, late, reached, alive, t, z, source, event
+        )
+        return landed.time, landed.after, landed.late
 
-    source = event.time
-    _, pull = jax.vjp(land, entry.t, entry.z, inputs.params, rows, delays, source)
+    late = None if delays is None else jnp.zeros_like(delays)
+    given = (entry.t, entry.z, late, inputs.params, rows, delays, event.time)
+    _, pull = jax.vjp(land, *given)
     spiked = jnp.where(event.is_spike, grad.spike_times[entry.slot], 0)
     by_state = grad.z
     if problem.n_observations:
@@ -285,11 +290,13 @@ def _pull(
         by_state = jax.tree.map(
             lambda g, seen: g + jnp.where(made, seen[j], 0), by_state, results.seen
         )
-    t, z, params, rows, delays, source = pull((grad.t + spiked, by_state))
+    by_end = (grad.t + spiked, by_state, grad.late)
+    t, z, late, params, rows, delays, source = pull(by_end)
     known = jnp.where(event.is_known, source, 0)
     new = grad._replace(
         t=t,
         z=z,
+        late=late,
         params=jax.tree.map(jnp.add, grad.params, params),
         senders=[
             leaf.at[event.sender].add(row)

@@ -1,0 +1,183 @@
+"""One table: every model, wrapper and kind of delay against the oracle."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracle import finite_differences as fd
+from populations import DELAYS, MODELS, WRAPPERS, Case, M, N
+from samples import largest_gap
+
+pytestmark = pytest.mark.usefixtures("x64")
+
+F32, F64 = jnp.float32, jnp.float64
+# Every model, every wrapper and every kind of delay at least once; the rest of the
+# table is slow.
+CORE = [
+    *(Case(model) for model in MODELS),
+    Case("LIF", "Refractory", "synaptic"),
+    Case("ALIF", "Refractory, open", "both"),
+    Case("QIF", "AMOS, frozen", "axonal"),
+    Case("LIF", "AMOS, deaf"),
+    Case("EIF", "Refractory", "synaptic"),
+    Case("PLIF", "AMOS of Refractory"),
+    Case("EGRU", "Refractory of AMOS"),
+    Case("Multi", "", "synaptic"),
+]
+REST = [
+    Case(model, wrapper, delays)
+    for model in MODELS
+    for wrapper, delays in [
+        *((wrapper, "") for wrapper in WRAPPERS),
+        *(("", delays) for delays in DELAYS),
+        ("Refractory", "both"),
+    ]
+]
+REST = [case for case in dict.fromkeys(REST) if case not in CORE]
+TABLE = [*CORE, *(pytest.param(c, marks=pytest.mark.slow) for c in REST)]
+# float32 differs by rounding only, so a few cases stand for all in the core.
+SINGLE = [Case(m) for m in ("LIF", "EIF", "EGRU", "Izhikevich")]
+SINGLE += [Case("LIF", "Refractory", "synaptic")]
+ALL_SINGLE = [c for c in [*CORE, *REST] if c not in SINGLE]
+SINGLE += [pytest.param(c, marks=pytest.mark.slow) for c in ALL_SINGLE]
+
+RANK = 12  # spikes that the loss is about, at most
+LAST = 20.0  # observations are before this time
+
+
+def loss(times, xp):
+    """Of the first spikes, in order of time."""
+    count = min(RANK, len(times))
+    chosen = times[:count]
+    weights = np.cos(np.arange(count)) + 1.5
+    return xp.sum(xp.where(xp.isfinite(chosen), chosen, 0.0) * weights)
+
+
+def runner(case, dtype, **settings):
+    """(leaves) -> record and gradient, for a batch of leaves."""
+    net = case.network(dtype, **settings)
+
+    def one(leaves):
+        record = case.with_leaves(net, leaves).record(leaves["in_spike_times"])
+        return loss(record[0], jnp), record
+
+    compiled = jax.jit(jax.vmap(jax.value_and_grad(one, has_aux=True)))
+
+    def run(batch):
+        leaves = {
+            k: jnp.asarray(np.stack([x[k] for x in batch]), dtype) for k in batch[0]
+        }
+        (_, record), gradient = compiled(leaves)
+        return jax.tree.map(np.asarray, (record, gradient))
+
+    return run
+
+
+def batch(case):
+    """Two samples with other parameters and inputs."""
+    one = case.leaves()
+    moved = {k: v * (1.03 if "weights" in k else 1.0) for k, v in one.items()}
+    moved["in_spike_times"] = np.roll(one["in_spike_times"], 1, axis=0)
+    return [one, moved]
+
+
+@pytest.mark.parametrize("case", TABLE, ids=str)
+def test_spikes_and_gradients(case):
+    samples = batch(case)
+    record, gradient = runner(case, F64)(samples)
+    traces = [case.truth(leaves) for leaves in samples]
+    fewest = 4 if case.once else 30
+    assert min(len(trace.times) for trace in traces) >= fewest
+    found = [largest_gap([x[b] for x in record], t) for b, t in enumerate(traces)]
+    worst = {}
+    rng = np.random.default_rng(0)
+    for b, leaves in enumerate(samples):
+        for name, value in leaves.items():
+            # The second sample shows that each one has its own gradient.
+            if b and name not in ("weights", "0/weights", "W_u"):
+                continue
+            direction = rng.normal(size=value.shape) * np.isfinite(value)
+            if len(value) == N + M:
+                direction *= value != 0  # absent connections stay absent
+            along = fd.directional(
+                lambda p: spikes(case, p),
+                leaves,
+                {name: direction},
+                scale=scale(name, value),
+                noise=fd.ODE_NOISE,
+                rtol=1e-6,
+            )
+            mine = np.nansum(gradient[name][b] * direction)
+            size = np.linalg.norm(gradient[name][b]) * np.linalg.norm(direction)
+            assert along.error <= 1e-5 * size, name
+            worst[name, b] = abs(mine - along.value) / size
+    print(case, "spikes", max(found), {k: f"{v:.1e}" for k, v in worst.items()})
+    assert max(found) <= (1e-6 if case.exact else 1e-3)
+    assert max(worst.values()) <= 1e-4
+
+
+def spikes(case, leaves):
+    """The loss and the order of events, by the oracle."""
+    trace = case.truth(leaves, stop_after=lambda times, _: len(times) >= RANK)
+    return float(loss(trace.times, np)), trace.events
+
+
+def scale(name, value):
+    finite = np.abs(value[np.isfinite(value)])
+    return 0.1 if "times" in name or "delays" in name else 0.1 * finite.max(initial=0.1)
+
+
+@pytest.mark.parametrize("case", SINGLE, ids=str)
+def test_single_precision(case):
+    samples = batch(case)
+    rounded = [
+        {k: v.astype(np.float32).astype(float) for k, v in s.items()} for s in samples
+    ]
+    record, gradient = runner(case, F32)(rounded)
+    traces = [case.truth(leaves) for leaves in rounded]
+    found = [largest_gap([x[b] for x in record], t) for b, t in enumerate(traces)]
+    print(case, "float32", max(found))
+    assert record[0].dtype == np.float32
+    assert all(np.all(np.isfinite(g)) for g in gradient.values())
+    assert max(found) <= 1e-3
+
+
+@pytest.mark.parametrize("case", [*CORE, *REST], ids=str)
+def test_equal_settings_are_one_program(case):
+    one, other = case.network(), case.network()
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+    assert hash(jax.tree.structure(one)) == hash(jax.tree.structure(other))
+    leaves = jax.tree.leaves(one)
+    assert all(eqx.is_inexact_array(x) and x.dtype == F64 for x in leaves)
+    assert set(case.leaves()) - {"in_spike_times"} <= names(one)
+
+
+def names(net):
+    found = {n for n in ("delays", "axonal_delays") if getattr(net, n) is not None}
+    for path, _ in jax.tree_util.tree_leaves_with_path(net.neuron_model):
+        keys = [k for k in path if getattr(k, "name", None) != "neuron"]
+        number = [f"{k.idx}/" for k in keys if hasattr(k, "idx")]
+        found.add("".join(number) + keys[-1].name)
+    return found
+
+
+STATES = [Case(m) for m in MODELS] + [
+    Case("LIF", "Refractory", "synaptic"),
+    Case("Izhikevich", "AMOS, deaf"),
+]
+
+
+@pytest.mark.parametrize("case", STATES, ids=str)
+def test_observed_states(case):
+    leaves = case.leaves()
+    times = np.array([LAST, 0.0, 7.3])
+    net = case.with_leaves(case.network(), leaves)
+    seen = np.asarray(net.state_at_t(leaves["in_spike_times"], times))
+    trace = case.truth(leaves, observe_at=times, stop_after=[])
+    wanted = MODELS[case.model].shown(np.swapaxes(trace.observed, 0, 1))
+    if case.model == "Multi":  # half of the neurons are QIF
+        odd = slice(1, None, 2)
+        wanted[odd] = MODELS["QIF"].shown(wanted[odd])
+    scale = 1 + np.nanmax(np.abs(wanted))
+    np.testing.assert_allclose(seen, wanted, atol=1e-5 * scale)
