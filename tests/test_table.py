@@ -139,8 +139,13 @@ def test_single_precision(case):
     found = [largest_gap([x[b] for x in record], t) for b, t in enumerate(traces)]
     print(case, "float32", max(found))
     assert record[0].dtype == np.float32
-    assert all(np.all(np.isfinite(g)) for g in gradient.values())
     assert max(found) <= 1e-3
+    # A gradient is as good as the steps of the solver; what is wrong is worse.
+    exact = runner(case, F64)(rounded)[1] if case in CORE else gradient
+    for name, g in gradient.items():
+        assert np.all(np.isfinite(g)), name
+        size = np.linalg.norm(exact[name])
+        assert np.linalg.norm(g - exact[name]) <= 3e-3 * size, name
 
 
 @pytest.mark.parametrize("case", [*CORE, *REST], ids=str)

@@ -153,7 +153,13 @@ def land(
     else:
         late = jnp.where(event.stays, late - _own(late, who), 0)
         late = late + jnp.where(reached, _without_value(delays), 0)
-        after = _move(after, flow.slope(model, end, after), model.spread(late, after))
-        after = flow.receive(model, after, event.sender, rows, reached)
-        after = _move(after, flow.slope(model, end, after), model.spread(-late, after))
+        # Go on until the arrival, let it happen, and come back to the common time.
+        length = model.spread(late, after)
+        before = flow.slope(model, end, after)
+        there = _move(after, before, length)
+        jumped = flow.receive(model, there, event.sender, rows, reached)
+        change = jax.tree.map(jnp.subtract, before, flow.slope(model, end, jumped))
+        # In differences, so that an arrival that changes nothing has no derivative.
+        jump = jax.tree.map(jnp.subtract, jumped, there)
+        after = _move(jax.tree.map(jnp.add, after, jump), change, length)
     return Landed(end, after, late, crossing, jnp.minimum(gap, 0) - 2 * doubt)

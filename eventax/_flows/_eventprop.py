@@ -48,7 +48,7 @@ class EventPropAdjoint(eqx.Module):
         dt0: first step, default None: chosen by the controller.
         solver: default `diffrax.Tsit5()`.
         stepsize_controller: default a `diffrax.PIDController` with a relative tolerance
-            of 1e-5 in float32 and 1e-8 in float64.
+            of 1e-6 in float32 and 1e-8 in float64.
         adjoint: how diffrax itself would differentiate through the backward solve,
             which nobody does. Default `diffrax.RecursiveCheckpointAdjoint()`.
         max_steps: bound on the steps between two events, default 4096; None for none.

@@ -84,6 +84,8 @@ class Numerical(AbstractFlow):
         end_gap, end_rate = self.gap_rate(model, tried, trial.end, trial.slope)
         inner = first_rise(gap, rate * step, end_gap, end_rate * step)
         rising = alive & (gap < 0)
+        # A step aimed at a crossing ends there but for rounding, on either side.
+        inner = jnp.where((inner > 1) & (end_gap >= 0), 1, inner)
         inner = jnp.where(rising & (inner <= 1), inner * step, jnp.inf)
         # What rounding leaves uncertain about times here.
         blur = rounding(t, tried)
@@ -156,9 +158,7 @@ class Numerical(AbstractFlow):
         keep = jnp.asarray((keep & finite) | (step <= 0))
         offered = jnp.where(finite, end - start, step / 5).astype(step.dtype)
         # A step that an event cut short says little about the usual one.
-        kept = jnp.where(
-            step < memory.usual, jnp.maximum(offered, memory.usual), offered
-        )
+        kept = jnp.where(step < memory.usual, memory.usual, offered)
         usual = jnp.where(keep, kept, jnp.minimum(offered, step / 2))
         state = jax.tree.map(
             lambda new, old: jnp.where(keep & (step > 0), new, old).astype(old.dtype),

@@ -31,7 +31,7 @@ def rising_root(
     eps = jnp.finfo(low.dtype).eps
 
     def body(carry):
-        k, low, high, x, _ = carry
+        k, low, high, x, moving = carry
         f, df = value_and_slope(x)
         above = f >= 0
         low, high = jnp.where(above, low, x), jnp.where(above, x, high)
@@ -40,8 +40,10 @@ def rising_root(
         # From the tenth step on every other step halves, which bounds the count.
         halve = (k > 10) & (k % 2 == 0)
         new = jnp.where(inside & ~halve, newton, 0.5 * (low + high))
+        # Who has arrived stays there while others go on.
+        new = jnp.where(moving, new, x)
         small = 2 * eps * jnp.maximum(jnp.abs(low), jnp.abs(high))
-        moving = wanted & (jnp.abs(new - x) > small) & (high - low > small)
+        moving = moving & (jnp.abs(new - x) > small) & (high - low > small)
         return k + 1, low, high, new, moving
 
     def cond(carry):

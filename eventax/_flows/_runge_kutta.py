@@ -194,6 +194,9 @@ def _weights(tableau: diffrax.ButcherTableau) -> tuple[Any, Any, Any]:
 
 def _along(z: PyTree, weights: Any, slopes: PyTree, step: Any) -> PyTree:
     """z + step * Σ weight * slope."""
+    if isinstance(weights, np.ndarray):
+        # A NumPy number would turn single precision into double in 64-bit mode.
+        weights = weights.tolist()
 
     def add(x: Array, slopes: Array) -> Array:
         total = sum(w * k for w, k in zip(weights, slopes, strict=False))

@@ -85,7 +85,7 @@ def default_controller(dtype: np.dtype) -> diffrax.PIDController:
 
     The largest error of any neuron counts, not their mean.
     """
-    rtol, atol = (1e-5, 1e-6) if dtype == np.float32 else (1e-8, 1e-10)
+    rtol, atol = (1e-6, 1e-7) if dtype == np.float32 else (1e-8, 1e-10)
     return diffrax.PIDController(rtol=rtol, atol=atol, norm=optx.max_norm)
 
 

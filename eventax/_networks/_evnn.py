@@ -39,7 +39,7 @@ class EvNN(eqx.Module):
     or `spike_condition`, is integrated numerically; so is every model when `solver` is
     given. Numerical integration takes fixed steps `solver_stepsize` if only `solver` is
     given, and steps of controlled error with `stepsize_controller`. With neither, it is
-    `diffrax.Tsit5` at a relative tolerance of 1e-5 in float32 and 1e-8 in float64.
+    `diffrax.Tsit5` at a relative tolerance of 1e-6 in float32 and 1e-8 in float64.
     `stepsize_controller`, `solver_stepsize` and `root_finder` concern numerical
     integration only.
 

@@ -61,8 +61,9 @@ class ALIF(ColumnModel):
 
     Reference:
         Bellec et al., Long short-term memory and learning-to-learn in networks of
-        spiking neurons, NeurIPS (2018), eq. 1-2; in continuous time as in Bellec et
-        al., Nature Communications 11, 3625 (2020).
+        spiking neurons, NeurIPS (2018), and Bellec et al., A solution to the learning
+        dilemma for recurrent networks of spiking neurons, Nature Communications 11,
+        3625 (2020); here in continuous time.
 
     Example:
         A neuron that its bias current drives fires ever more slowly:
@@ -73,8 +74,8 @@ class ALIF(ColumnModel):
         ...     ALIF, 1, 100.0, in_size=0, tmem=10.0, ta=50.0, b0=1.0, beta=20.0,
         ...     init_weights=0.0, init_bias=2.0,
         ... )
-        >>> net.spikes_until_t(None, 60.0, max_spikes=5)
-        Array([[ 6.931, 17.751, 32.42 , 50.105,    inf]], dtype=float32)
+        >>> net.spikes_until_t(None, 60.0, max_spikes=5).round()
+        Array([[ 7., 18., 32., 50., inf]], dtype=float32)
     """
 
     weights: Float[Array, "senders neurons"]
@@ -189,8 +190,9 @@ class ALIF(ColumnModel):
         limit = self.ic - self.b0.value
 
         def gap_and_slope(step: Column) -> tuple[Column, Column]:
-            p_then, q_then = p * jnp.exp(-a * step), q * jnp.exp(-c * step)
-            return limit + (p_then - q_then), c * q_then - a * p_then
+            v_then, b_then = self.solution(z, step)
+            slope = a * (self.ic - v_then) - c * (self.b0.value - b_then)
+            return v_then - b_then, slope
 
         ratio = a * p / jnp.where(q == 0, 1, c * q)
         slope, bend = c * q - a * p, -c * (a - c) * q

@@ -77,7 +77,7 @@ class EIF(CoordinateModel):
 
     Reference:
         Fourcaud-Trocmé et al., How spike generation mechanisms determine the neuronal
-        response to fluctuating inputs, J. Neurosci. 23, 11628 (2003), eq. 8-9.
+        response to fluctuating inputs, J. Neurosci. 23, 11628 (2003).
 
     Example:
         >>> import jax.numpy as jnp
@@ -219,7 +219,7 @@ class EIF(CoordinateModel):
         """s = 1 - exp(w/ΔT), dw/dV: 1 far below vT, 0 at infinity."""
         # A neuron that may not fire goes beyond infinity, at a constant rate.
         tiny = jnp.finfo(self.dtype).tiny
-        return jnp.maximum(-jnp.expm1(w / self.deltaT.value), tiny)
+        return jnp.maximum(-jnp.expm1(jnp.minimum(w, 0) / self.deltaT.value), tiny)
 
     def _potential(self, w: Column, s: Column) -> Column:
         return self.vT.value + jnp.minimum(w, 0) - self.deltaT.value * jnp.log(s)

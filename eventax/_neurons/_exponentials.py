@@ -133,7 +133,8 @@ def first_crossing(
     of its extremum (inf if it has none), `limit` its value at infinity.
 
     Between now, the extremum and the horizon the gap is monotone, and the interval in
-    which it rises brackets the crossing.
+    which it rises brackets the crossing. Compute the gap as the difference of two
+    numbers of one size: it then is 0 where it is rounding, and the search stops.
     """
     end = jnp.minimum(turn, horizon)
     low = jnp.where(rises, 0, end)

@@ -77,17 +77,16 @@ class AbstractLIF(ColumnModel):
         v, i = z
         tau_m, tau_s = self.time_constants()
         a, b = 1 / tau_m, 1 / tau_s
-        away, limit = v - self.ic, self.ic - self.thresh.value
+        ic, thresh = self.ic, self.thresh.value
 
         def gap_and_slope(step: Column) -> tuple[Column, Column]:
-            decay_m, decay_s, response = exponentials(a, b, step)
-            v_ic = away * decay_m + i * response * a
-            return limit + v_ic, (i * decay_s - v_ic) * a
+            v_then, i_then = self.solution(z, step)
+            return v_then - thresh, (i_then + ic - v_then) * a
 
-        ratio = (a * i - (a - b) * away) / jnp.where(i == 0, 1, b * i)
-        rises, turn = turning_point(a, b, i - away, b * i, ratio)
-        gap = v - self.thresh.value
-        return first_crossing(gap_and_slope, gap, rises, turn, limit, horizon)
+        ratio = (a * i - (a - b) * (v - ic)) / jnp.where(i == 0, 1, b * i)
+        rises, turn = turning_point(a, b, i + ic - v, b * i, ratio)
+        limit = ic - thresh
+        return first_crossing(gap_and_slope, v - thresh, rises, turn, limit, horizon)
 
 
 class LIF(AbstractLIF):

@@ -128,7 +128,7 @@ def check_reset(
 
 def draw_weights_and_bias(
     key: Array | None,
-    wmask: Float[Array, "senders neurons"],
+    wmask: Any,
     dtype: Any,
     *,
     init_weights: Any,
@@ -148,7 +148,8 @@ def draw_weights_and_bias(
     A mean of None is 0, or half the width where values are to be positive. Weights are
     multiplied by `wmask` in both cases.
     """
-    n_neurons = wmask.shape[1]
+    mask = jnp.asarray(wmask, dtype)
+    n_neurons = mask.shape[1]
     wkey = bkey = None
     if key is not None:
         wkey, bkey = jax.random.split(key, 2)
@@ -158,16 +159,16 @@ def draw_weights_and_bias(
         bkey = bkey if init_weights is None else key
     if init_weights is None:
         mean = _mean(wmean, wlim, positive_weights)
-        weights = _uniform("wlim", "init_weights", wkey, wmask.shape, wlim, mean, dtype)
-        weights = weights * _fan_in_scale(wmask, fan_in_mode, dtype)
+        weights = _uniform("wlim", "init_weights", wkey, mask.shape, wlim, mean, dtype)
+        weights = weights * _fan_in_scale(mask, fan_in_mode, dtype)
     else:
-        weights = _given("init_weights", init_weights, wmask.shape, dtype)
+        weights = _given("init_weights", init_weights, mask.shape, dtype)
     if init_bias is None:
         mean = _mean(bmean, blim, positive_bias)
         bias = _uniform("blim", "init_bias", bkey, (n_neurons,), blim, mean, dtype)
     else:
         bias = _given("init_bias", init_bias, (n_neurons,), dtype)
-    return weights * jnp.asarray(wmask, dtype), bias
+    return weights * mask, bias
 
 
 def _mean(mean: Any, limit: Any, positive: bool) -> Any:
@@ -217,10 +218,10 @@ def _needed(key: Array | None, given_name: str) -> Array:
     return key
 
 
-def _fan_in_scale(wmask: Any, mode: FanIn, dtype: Any) -> Array:
+def _fan_in_scale(mask: Array, mode: FanIn, dtype: Any) -> Array:
     if mode is None:
         return jnp.ones((), dtype)
-    fan_in = jnp.maximum(jnp.sum(jnp.asarray(wmask, dtype) != 0, axis=0), 1)
+    fan_in = jnp.maximum(jnp.sum(mask != 0, axis=0), 1)
     if mode == "linear":
         return (1 / fan_in).astype(dtype)
     if mode == "sqrt":

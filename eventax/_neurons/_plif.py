@@ -66,8 +66,8 @@ class PLIF(AbstractLIF):
 
     Reference:
         Fang et al., Incorporating learnable membrane time constant to enhance learning
-        of spiking neural networks, ICCV (2021), eq. 6, has the trainable τm; τs and
-        continuous time are as in `LIF`.
+        of spiking neural networks, ICCV (2021), has a trainable τm; τs and continuous
+        time are as in `LIF`.
 
     Example:
         >>> import equinox as eqx

@@ -10,6 +10,7 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from .._flows import AbstractFlow, Riccati
@@ -28,6 +29,11 @@ class AbstractQIF(ColumnModel):
     @abc.abstractmethod
     def time_constants(self) -> tuple[Any, Any]:
         """(τm, τs), each a scalar or (N,)."""
+
+    @property
+    def vreset(self) -> Constant:
+        """Phase after a spike, 0."""
+        return Constant(np.zeros((), self.dtype))
 
     def start(self, n_neurons: int) -> Columns:
         phase = jnp.full((n_neurons,), 0.5, self.dtype)
