@@ -1,10 +1,13 @@
 """Every benchmark. A new one is a worker module beside this file and an entry here."""
 
+from typing import Any
+
 from harness.check import Check
 from harness.comparison import Comparison, Row
 from harness.curve import Curve
 
 NUMERICAL_BOUND = 0.05
+FINE_BOUND = 1e-3
 
 COMPARISONS = {
     "regression": Comparison(
@@ -34,6 +37,70 @@ COMPARISONS = {
                 "peer",
                 settings="Heun, step 0.1",
                 options={"solver": "Heun", "solver_stepsize": 0.1},
+                bound=NUMERICAL_BOUND,
+            ),
+        ),
+    ),
+}
+
+
+def _recurrent(problem: str, *peer_rows: Row) -> Comparison:
+    return Comparison(
+        name=f"recurrent {problem}",
+        worker="recurrent",
+        options={"problem": problem},
+        rows=(*peer_rows, Row("this", bound=NUMERICAL_BOUND)),
+    )
+
+
+def _peer(settings: str = "", bound: float = NUMERICAL_BOUND, **options: Any) -> Row:
+    """A row of the older package, which takes seconds for one call."""
+    return Row("peer", settings=settings, options=options, bound=bound, rounds=1)
+
+
+# Of the older package: its commonest setting, its default (a step of 0.001), and the
+# fastest found that keep the spikes within NUMERICAL_BOUND and within FINE_BOUND.
+COMPARISONS |= {
+    "eif": _recurrent(
+        "eif",
+        _peer("step 0.1", solver_stepsize=0.1),
+        _peer(),
+        _peer("step 0.003", solver_stepsize=0.003),
+        _peer("Heun, step 0.001", FINE_BOUND, solver="Heun", solver_stepsize=0.001),
+    ),
+    "izhikevich": _recurrent(
+        "izhikevich",
+        _peer("step 0.1", solver_stepsize=0.1),
+        _peer(),
+        _peer("Heun, step 0.1", solver="Heun", solver_stepsize=0.1),
+        _peer("Heun, step 0.01", FINE_BOUND, solver="Heun", solver_stepsize=0.01),
+    ),
+    # No setting was found that brings it within FINE_BOUND.
+    "egru": _recurrent(
+        "egru",
+        _peer("step 0.1", solver_stepsize=0.1),
+        _peer(),
+        _peer("Heun, step 0.1", solver="Heun", solver_stepsize=0.1),
+    ),
+    "yin-yang-delays": Comparison(
+        name="Yin-Yang, trainable delays",
+        worker="yin_yang",
+        rows=(
+            _peer("step 0.1", solver_stepsize=0.1),
+            _peer(),
+            Row("this"),
+        ),
+    ),
+    "eventprop-memory": Comparison(
+        name="578 events per sample",
+        worker="recurrent",
+        options={"problem": "many-events"},
+        rows=(
+            Row("this", bound=NUMERICAL_BOUND),
+            Row(
+                "this",
+                settings="EventPropAdjoint()",
+                options={"eventprop": True},
                 bound=NUMERICAL_BOUND,
             ),
         ),

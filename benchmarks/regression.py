@@ -1,15 +1,14 @@
 """Worker: loss and gradient of the regression network, and its spike trains."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
-import diffrax
 import equinox as eqx
 import jax
 import numpy as np
 import regression_network as network
-from harness.reference import Arrays, cached
+from harness.reference import Arrays, cached, oracle
+from harness.settings import network_settings
 from harness.spike_trains import SpikeTrains
 from harness.timing import time_call
 
@@ -24,33 +23,20 @@ ORACLE = Path(__file__).parent / "data" / "regression_oracle.npz"
 def measure(options: dict[str, Any]) -> tuple[dict[str, float], Arrays]:
     """Time one call and record the spikes.
 
-    Options: `timing`, keywords of `time_call`; all optional: `solver`, the name of a
-    diffrax solver; `rtol` and `atol` of a step-size controller; settings of the
-    network.
+    Options: `timing`, keywords of `time_call`; all optional: those of
+    `network_settings`.
     """
     timing = options.pop("timing")
-    changes = _settings(**options)
+    changes = network_settings(**options)
     model = network.build_trained_network(**changes)
     function = network.loss_and_gradient()
     batch = network.spread_batch(BATCH)
     figures = time_call(function, model, *batch, **timing)
-    loss, _ = function(model, *batch)
+    loss, gradient = function(model, *batch)
     trains = spike_trains(batch[0], model, changes)
-    return {**figures, "loss": float(loss)}, trains.arrays()
-
-
-def _settings(
-    solver: str | None = None,
-    rtol: float = 0,
-    atol: float | None = None,
-    **changes: Any,
-) -> dict[str, Any]:
-    if solver is not None:
-        changes["solver"] = getattr(diffrax, solver)()
-    if atol is not None:
-        controller = diffrax.PIDController(rtol=rtol, atol=atol)
-        changes["stepsize_controller"] = controller
-    return changes
+    leaves = gradient.neuron_model
+    by_all = np.concatenate([np.ravel(leaves.weights), np.ravel(leaves.ic)])
+    return {**figures, "loss": float(loss)}, {**trains.arrays(), "gradient": by_all}
 
 
 def spike_trains(inputs: jax.Array, model: Any, changes: dict[str, Any]) -> SpikeTrains:
@@ -58,10 +44,7 @@ def spike_trains(inputs: jax.Array, model: Any, changes: dict[str, Any]) -> Spik
     recorder = network.build_trained_network(**changes, max_event_steps=RECORDED_EVENTS)
     times, neurons, _ = eqx.filter_jit(jax.vmap(recorder.record))(inputs)
     first = eqx.filter_jit(jax.vmap(model.ttfs))(inputs)
-    neurons = np.asarray(neurons).astype(int)
-    # The older package says -1 as 255.
-    neurons = np.where(neurons < network.N_NEURONS, neurons, -1)
-    return SpikeTrains(np.asarray(times), neurons, np.asarray(first))
+    return SpikeTrains.from_record(times, neurons, network.N_NEURONS, first)
 
 
 def reference(options: dict[str, Any]) -> tuple[dict[str, float], Arrays]:
@@ -79,15 +62,13 @@ def reference(options: dict[str, Any]) -> tuple[dict[str, float], Arrays]:
 
 
 def _simulate(weights: np.ndarray, ic: np.ndarray, inputs: np.ndarray) -> SpikeTrains:
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-    from tests.oracle import qif
-
     def enough(times: Any, neurons: Any) -> bool:
         if network.OUTPUT not in neurons:
             return False
         return times[-1] > times[neurons.index(network.OUTPUT)] + MARGIN
 
-    traces = [
+    qif = oracle("qif")
+    traces = (
         qif.simulate(
             weights.astype(np.float64) * network.connectivity(),
             ic,
@@ -98,11 +79,5 @@ def _simulate(weights: np.ndarray, ic: np.ndarray, inputs: np.ndarray) -> SpikeT
             stop_after=enough,
         )
         for sample in inputs.astype(np.float64)
-    ]
-    shape = (len(traces), max(len(trace.times) for trace in traces))
-    times, neurons = np.full(shape, np.inf), np.full(shape, -1)
-    for row, trace in enumerate(traces):
-        times[row, : len(trace.times)] = trace.times
-        neurons[row, : len(trace.times)] = trace.neurons
-    first = [trace.first_spikes([network.OUTPUT]) for trace in traces]
-    return SpikeTrains(times, neurons, np.asarray(first))
+    )
+    return SpikeTrains.from_traces(traces, [network.OUTPUT])

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+import numpy as np
+
 from .environments import Environment
 from .processes import Measurement, run_worker
 from .spike_trains import Agreement, SpikeTrains, compare
@@ -19,7 +21,10 @@ HEADER = (
     "times faster",
     "compile s",
     "peak MiB",
+    "temporary MiB",
     "max error ms",
+    "gradient error",
+    "gradient differs",
     "spikes",
 )
 
@@ -33,12 +38,14 @@ class Row:
         settings: said in the table; empty for the defaults.
         options: handed to the worker.
         bound: largest error in ms with which the row still counts as right.
+        rounds: at most so many, for what is slow.
     """
 
     package: Literal["this", "peer"]
     settings: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     bound: float = 0.01
+    rounds: int | None = None
 
 
 @dataclass(frozen=True)
@@ -49,22 +56,31 @@ class Comparison:
         name: said in the table.
         worker: module beside `run.py`.
         rows: what to run, the one that others are compared with first.
+        options: handed to the worker with those of each row.
     """
 
     name: str
     worker: str
     rows: Sequence[Row]
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class RowResult:
-    """What was found for one row; `error` where the package failed."""
+    """What was found for one row; `error` where the package failed.
+
+    `slope_error` is the error of the gradient along a random direction, relative to
+    the gradient's norm, and `difference` its distance from the gradient of this
+    package's first row, relative to the norm of that one.
+    """
 
     row: Row
     figures: Mapping[str, float]
     versions: Mapping[str, str]
     agreement: Agreement | None
     error: str = ""
+    slope_error: float | None = None
+    difference: float | None = None
 
 
 def run_comparison(
@@ -75,23 +91,32 @@ def run_comparison(
     seconds: float,
 ) -> list[RowResult]:
     """Run every row in turn, `rounds` times over, and compare with the oracle."""
-    oracle = run_worker(environments["oracle"], comparison.worker, {}, "reference")
+    oracle = run_worker(
+        environments["oracle"], comparison.worker, comparison.options, "reference"
+    )
     if oracle.error:
         raise RuntimeError(f"the oracle of {comparison.name} failed: {oracle.error}")
-    reference, outputs = _trains(oracle), oracle.arrays["outputs"].tolist()
     runs: list[list[Measurement]] = [[] for _ in comparison.rows]
     for turn in range(rounds):
         for row, done in zip(comparison.rows, runs, strict=True):
+            if row.rounds is not None and turn >= row.rounds:
+                continue
             # One more compilation, which is slow for the peer: once is enough.
             timing = {"seconds": seconds, "ahead_of_time": turn == 0}
-            options = {"timing": timing, **row.options}
+            options = {"timing": timing, **comparison.options, **row.options}
             who = " ".join([row.package, row.settings])
             print(f"  round {turn + 1}, {comparison.name}: {who}", flush=True)
             done.append(
                 run_worker(environments[row.package], comparison.worker, options)
             )
+    gradients = [
+        run.arrays["gradient"]
+        for row, done in zip(comparison.rows, runs, strict=True)
+        for run in done
+        if row.package == "this" and not run.error
+    ]
     return [
-        _summary(row, done, reference, outputs)
+        _summary(row, done, oracle, gradients[0] if gradients else None)
         for row, done in zip(comparison.rows, runs, strict=True)
     ]
 
@@ -101,18 +126,27 @@ def comparison_table(
 ) -> Table:
     """All comparisons in one table."""
     lines = [
-        (comparison.name, *_cells(result, rows[0]))
+        (comparison.name, *_cells(result, _baseline(rows)))
         for comparison, rows in results
         for result in rows
     ]
     notes = (
         "ms: one loss-and-gradient call, the fastest of all rounds; compile s: first "
-        "call less a later one; peak MiB: of the whole process",
-        "max error: over all spikes up to and including the first output spike, "
-        "against a float64 oracle; FAILURE where it is above the row's bound or "
-        "spikes are missing",
+        "call less a later one; peak MiB: of the whole process; temporary MiB: what "
+        "XLA lays out for intermediate values of the call",
+        "max error: over all spikes up to and including the last first spike of an "
+        "output neuron, or in the window of the loss, against a float64 oracle; "
+        "FAILURE where it is above the row's bound or spikes are missing",
+        "gradient error: of the derivative along a random direction, against finite "
+        "differences of the oracle, over the gradient's norm; gradient differs: from "
+        "that of this package's first row, over its norm",
     )
     return Table("This package and the older one", HEADER, lines, notes)
+
+
+def _baseline(rows: Sequence[RowResult]) -> RowResult:
+    """The first row that has a time."""
+    return next((row for row in rows if row.figures), rows[0])
 
 
 def _trains(measurement: Measurement) -> SpikeTrains:
@@ -123,8 +157,8 @@ def _trains(measurement: Measurement) -> SpikeTrains:
 def _summary(
     row: Row,
     runs: Sequence[Measurement],
-    reference: SpikeTrains,
-    outputs: Sequence[int],
+    oracle: Measurement,
+    gradient: np.ndarray | None,
 ) -> RowResult:
     good = [run for run in runs if not run.error]
     if not good:
@@ -132,8 +166,25 @@ def _summary(
     figures = dict(good[0].figures)
     for name in BEST:
         figures[name] = min(run.figures[name] for run in good)
-    agreement = compare(reference, _trains(good[0]), outputs)
-    return RowResult(row, figures, good[0].versions, agreement)
+    outputs = oracle.arrays["outputs"].tolist()
+    end = float(oracle.arrays.get("end", np.inf))
+    agreement = compare(_trains(oracle), _trains(good[0]), outputs, end)
+    found = good[0].arrays["gradient"].astype(float)
+    slope_error = difference = None
+    if "slope" in oracle.arrays:
+        error = found @ oracle.arrays["direction"] - oracle.arrays["slope"]
+        slope_error = float(abs(error) / np.linalg.norm(found))
+    if gradient is not None:
+        away = np.linalg.norm(found - gradient)
+        difference = float(away / np.linalg.norm(gradient))
+    return RowResult(
+        row,
+        figures,
+        good[0].versions,
+        agreement,
+        slope_error=slope_error,
+        difference=difference,
+    )
 
 
 def _cells(result: RowResult, baseline: RowResult) -> tuple[str, ...]:
@@ -141,7 +192,7 @@ def _cells(result: RowResult, baseline: RowResult) -> tuple[str, ...]:
     who = f"eventax {version}" if version else f"eventax ({result.row.package})"
     name = f"{who}, {result.row.settings}" if result.row.settings else who
     if result.agreement is None:
-        return (name, "-", "-", "-", "-", "-", shorten(f"FAILURE: {result.error}"))
+        return (name, *"--------", shorten(f"FAILURE: {result.error}"))
     found, agreement = result.figures, result.agreement
     slowest = baseline.figures.get("seconds")
     reason = agreement.failure(result.row.bound)
@@ -151,7 +202,10 @@ def _cells(result: RowResult, baseline: RowResult) -> tuple[str, ...]:
         figure(slowest / found["seconds"] if slowest else None),
         figure(found["compile_seconds"]),
         figure(found["peak_mib"], 4),
+        figure(found.get("temporary_mib")),
         figure(agreement.error, 2),
+        figure(result.slope_error, 2),
+        figure(result.difference, 2),
         f"FAILURE: {reason}" if reason else _remark(agreement),
     )
 

@@ -91,6 +91,8 @@ def _rows(rows: Sequence[RowResult]) -> list[dict[str, Any]]:
             "settings": result.row.settings,
             "bound_ms": result.row.bound,
             "figures": dict(result.figures),
+            "gradient_error": result.slope_error,
+            "gradient_differs": result.difference,
             "agreement": asdict(result.agreement) if result.agreement else None,
             "failure": result.error
             or (result.agreement and result.agreement.failure(result.row.bound)),

@@ -12,6 +12,8 @@ import jax
 
 MIN_CALLS = 10
 WARM_UP_CALLS = 2
+# Slow calls: no more of them after this multiple of the time to be spent.
+PATIENCE = 5
 
 
 def time_call(
@@ -25,14 +27,18 @@ def time_call(
     `function` must be jitted and not called before. The first call is what a user
     waits for: its time less that of a later call is the compile time. With
     `ahead_of_time`, tracing and XLA's share are measured apart too, with empty
-    caches.
+    caches, and what memory XLA lays out for intermediate values.
     """
     first = _time_once(function, arguments)
+    latest = time.perf_counter() + PATIENCE * seconds
     for _ in range(WARM_UP_CALLS):
-        _time_once(function, arguments)
+        if time.perf_counter() < latest:
+            _time_once(function, arguments)
     times: list[float] = []
     stop = time.perf_counter() + seconds
-    while len(times) < MIN_CALLS or time.perf_counter() < stop:
+    while (len(times) < MIN_CALLS and time.perf_counter() < latest) or (
+        not times or time.perf_counter() < stop
+    ):
         times.append(_time_once(function, arguments))
     figures = {
         "seconds": min(times),
@@ -71,8 +77,12 @@ def _time_ahead_of_time(function: Any, arguments: tuple[Any, ...]) -> dict[str, 
     start = time.perf_counter()
     lowered = function.lower(*arguments)
     middle = time.perf_counter()
-    lowered.compile()
-    return {
+    compiled = lowered.compile()
+    figures = {
         "trace_seconds": middle - start,
         "xla_seconds": time.perf_counter() - middle,
     }
+    memory = getattr(compiled, "compiled", compiled).memory_analysis()
+    if memory is not None:
+        figures["temporary_mib"] = memory.temp_size_in_bytes / 1024**2
+    return figures

@@ -110,9 +110,10 @@ def land(
     its derivative by the length is the slope at the end.
 
     `source` is what the time of a known event or a delivery depends on, `rows` and
-    `delays` are the sender's. A spike reaches several neurons at one time, which each
-    one's own delay moves: `late` is by how much, since the event before. Of `source`,
-    `delays` and `late` only the derivative counts.
+    `delays` are the sender's. Neurons that a jump or the end of a pause puts above
+    threshold at one time fire one after the other at that time, which moves for each
+    of them with its own delay or pause: `late` is by how much, since the event before.
+    Of `source`, `delays` and `late` only the derivative counts.
     `arrived` is the state at the end of the segment, where it is known already and
     only the value of the result is wanted.
     """
@@ -148,13 +149,18 @@ def land(
     if alarms is not None:
         after = flow.ring(model, after, rings)
     reached = reached & event.delivers
+    if late is not None:
+        # Who is above threshold by now will fire at a time of its own.
+        waits = flow.gap(model, end, after) >= 0
+        still = event.stays | ((event.kind == ALARM) & (event.time <= t))
+        late = jnp.where(still & waits & ~rings, late - moved, 0)
     if delays is None or late is None:
         after = flow.receive(model, after, event.sender, rows, reached)
     else:
-        late = jnp.where(event.stays, late - _own(late, who), 0)
-        late = late + jnp.where(reached, _without_value(delays), 0)
+        own_delay = jnp.where(reached, _without_value(delays), 0)
+        late = jnp.where(reached & ~waits, own_delay, late)
         # Go on until the arrival, let it happen, and come back to the common time.
-        length = model.spread(late, after)
+        length = model.spread(own_delay, after)
         before = flow.slope(model, end, after)
         there = _move(after, before, length)
         jumped = flow.receive(model, there, event.sender, rows, reached)

@@ -192,12 +192,14 @@ def decide(
     who = jnp.argmax(crossed)
     is_alarm = jnp.zeros((), bool)
     if ahead.alarms is not None:
-        # Whoever wakes at this time does so before others fire because of a jump.
-        jumped = segment.jumped & ~waiting
-        due = ahead.alarm_time <= time + jnp.where(jumped, rounding(time), 0)
-        is_alarm = due & (jumped | ~is_spike)
+        # Whoever wakes at this time does so before anything but a crossing. What is
+        # left of a pause is a difference of times, and their roundings add up.
+        crosses = is_spike & (waiting | ~segment.jumped)
+        doubt = 8 * rounding(time, jnp.asarray(inputs.t0))
+        doubt = jnp.where(crosses, 0, doubt)
+        is_alarm = (ahead.alarm_time <= time + doubt) & ~crosses
         is_spike = is_spike & ~is_alarm
-        time = jnp.where(is_alarm, ahead.alarm_time, time)
+        time = jnp.where(is_alarm, jnp.minimum(ahead.alarm_time, time), time)
         who = jnp.where(is_alarm, jnp.argmin(ahead.alarms), who)
     nothing = ~is_spike & ~is_alarm
     is_delivery = nothing & (time >= ahead.arrival_time)
@@ -284,7 +286,8 @@ def iterate(problem: Problem, inputs: Inputs, core: Core) -> tuple[Core, Entry, 
     queue, longest = core.queue, core.longest
     if ahead.arrival is not None:
         queue = send(problem, inputs, core, ahead.arrival, event)
-        longest = jnp.maximum(longest, queue.count)
+        assert longest is not None
+        longest = jnp.maximum(longest, queue.length)
     new = Core(
         t=landed.time,
         z=landed.after,
@@ -318,6 +321,7 @@ def send(
     """The queue after the event: its spike goes on to those with longer delays."""
     assert inputs.delays is not None
     assert core.queue is not None
+    assert event.delay is not None
     delivered = event.kind == ev.DELIVERY
     delays = inputs.delays[event.sender]
     later = jnp.asarray(problem.wmask)[event.sender] & (delays > event.delay)
@@ -344,7 +348,7 @@ def store(
     neurons = results.neurons.at[slot].set(event.sender)
     pending, seen = results.pending, results.seen
     if pending is not None and new.queue is not None:
-        pending = pending.at[slot].set(new.queue.count)
+        pending = pending.at[slot].set(new.queue.length)
     if problem.n_observations:
         j = observation(problem, entry, ids)
         seen = jax.tree.map(lambda s, z: s.at[j].set(z), seen, new.z)

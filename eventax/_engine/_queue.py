@@ -34,7 +34,7 @@ class Queue(NamedTuple):
     table: Pending  # (rows, width)
     head_times: Float[Array, " rows"]  # the earliest arrival in each row, and of
     head_senders: Int[Array, " rows"]  # those at that time the lowest sender
-    count: Int[Array, ""]
+    length: Int[Array, ""]
 
 
 class Next(NamedTuple):
@@ -80,7 +80,7 @@ def update(
     width = queue.table.since.shape[1]
     stays = jnp.isfinite(spike.since)
     ends, joins = delivered & ~stays, sent & stays
-    last = jnp.maximum(queue.count - 1, 0)
+    last = jnp.maximum(queue.length - 1, 0)
     # The last entry fills the gap that another one leaves.
     moved = jax.tree.map(lambda x: x[last // width, last % width], queue.table)
     follows = delivered | sent
@@ -90,11 +90,11 @@ def update(
         arrived.spike,
         moved,
     )
-    queue = _write(queue, jnp.where(sent, queue.count, arrived.place), here)
+    queue = _write(queue, jnp.where(sent, queue.length, arrived.place), here)
     left = jax.tree.map(lambda x: x[last // width, last % width], queue.table)
     left = left._replace(since=jnp.where(ends, jnp.inf, left.since))
     queue = _write(queue, last, left)
-    return queue._replace(count=queue.count + joins - ends)
+    return queue._replace(length=queue.length + joins - ends)
 
 
 def _write(queue: Queue, place: Int[Array, ""], spike: Pending) -> Queue:

@@ -172,11 +172,12 @@ def _gradient_room(settings: Settings, n_known: int) -> tuple[int, int]:
         return math.isqrt(events) + 1, math.isqrt(events) + 1
     steps = settings.flow.likely_steps(settings.max_time - settings.t0)
     segments = 4 * (settings.max_events + n_known) + 2 * steps
-    # Long enough for two spikes per neuron, which makes one chunk the common case, but
-    # no more than some megabytes per sample.
+    # One chunk is the common case, since earlier ones are run twice: long enough for
+    # hundreds of segments and two spikes per neuron, but no more than some megabytes
+    # per sample, which take time to be set up.
     n_neurons = settings.wmask.shape[1]
-    likely = min(2 * n_neurons, 2**20 // n_neurons)
-    chunk_length = max(256, likely, math.isqrt(segments))
+    likely = min(max(512, 2 * n_neurons), 2**20 // n_neurons)
+    chunk_length = max(256, min(likely, segments), math.isqrt(segments))
     return chunk_length, -(-segments // chunk_length)
 
 

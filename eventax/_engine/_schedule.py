@@ -60,5 +60,7 @@ def _distinct(
     """Each row's different delays in ascending order, then inf."""
     most = int(heard.sum(axis=1).max(initial=0))
     ascending = jnp.sort(jnp.where(heard, delays, jnp.inf), axis=1)[:, :most]
-    again = ascending[:, 1:] == ascending[:, :-1]
-    return ascending.at[:, 1:].set(jnp.where(again, jnp.inf, ascending[:, 1:]))
+    # Not by writing into `ascending`: XLA does that in place (CPU, jaxlib 0.10.2), and
+    # so compares with what it has written already.
+    before = jnp.pad(ascending[:, :-1], [(0, 0), (1, 0)], constant_values=-1)
+    return jnp.where(ascending == before, jnp.inf, ascending)

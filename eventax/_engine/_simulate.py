@@ -18,6 +18,7 @@ import jax.lax as lax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from .. import _stack
 from . import _event as ev
 from ._iterate import (
     NOT_FINITE,
@@ -106,11 +107,11 @@ def simulate(
     def forth(inputs: Inputs):
         core, results = start(problem, inputs)
         entry = entry_like(problem, core)
-        history = History(_room(entry, chunk_length), _room(core, n_chunks))
+        history = History(_stack.room(entry, chunk_length), _stack.room(core, n_chunks))
 
         def body(carry):
             core, results, history, counts = carry
-            starts = _put(history.starts, counts.chunks, core)
+            starts = _stack.put(history.starts, counts.chunks, core)
             core, results, entries, length = _run_chunk(
                 problem, inputs, core, results, history.entries
             )
@@ -139,7 +140,7 @@ def simulate(
             grad, entries, length, chunk = carry
 
             def again(entries: Entry) -> tuple[Entry, Int[Array, ""]]:
-                core = _at(history.starts, chunk)
+                core = _stack.at(history.starts, chunk)
                 return _run_chunk(problem, inputs, core, None, entries)[2:]
 
             if n_chunks > 1:
@@ -154,7 +155,7 @@ def simulate(
         grad = Gradient(
             t=zeros.t0,
             z=zeros.z0,
-            late=None if zeros.delays is None else zeros.delays[0],
+            late=_nobody_late(problem, inputs),
             params=zeros.params,
             senders=zeros.senders,
             delays=zeros.delays,
@@ -206,7 +207,7 @@ def _run_chunk(
             since = _select(kept, (new.t, new.z), since)
         if results is not None:
             results = store(problem, results, entry, new, inputs.known_ids)
-        put = _put if every else _put_if_room
+        put = _stack.put if every else _put_if_room
         return new, results, put(entries, k, entry), k + kept, since
 
     def cond(carry):
@@ -247,7 +248,7 @@ def _pull_chunk(
 
     def body(carry):
         grad, k = carry
-        entry = _at(entries, k)
+        entry = _stack.at(entries, k)
         if problem.backward is not None:
             # Others in the batch may have more entries.
             event = entry.event
@@ -279,7 +280,7 @@ def _pull(
         )
         return landed.time, landed.after, landed.late
 
-    late = None if delays is None else jnp.zeros_like(delays)
+    late = None if grad.late is None else jnp.zeros_like(grad.late)
     given = (entry.t, entry.z, late, inputs.params, rows, delays, event.time)
     _, pull = jax.vjp(land, *given)
     spiked = jnp.where(event.is_spike, grad.spike_times[entry.slot], 0)
@@ -315,6 +316,15 @@ def _pull(
     )
 
 
+def _nobody_late(problem: Problem, inputs: Inputs) -> Float[Array, " neurons"] | None:
+    """0 for each neuron; None where all that is due at one time moves together."""
+    model = eqx.combine(inputs.params, problem.static)
+    alarms = problem.flow.alarm(model, jnp.asarray(inputs.t0), inputs.z0)
+    if alarms is None and inputs.delays is None:
+        return None
+    return jnp.zeros(problem.alive.shape, inputs.t0.dtype)
+
+
 def _verdict(problem: Problem, core: Core) -> Int[Array, ""]:
     """The final status. NaN in a state stays there, so a look at the end suffices."""
     status = core.status
@@ -322,7 +332,9 @@ def _verdict(problem: Problem, core: Core) -> Int[Array, ""]:
     status = jnp.where((status == OK) & jnp.any(jnp.stack(lost)), NOT_FINITE, status)
     if core.longest is None:
         return status
-    needed = jnp.maximum(core.longest - problem.capacity, 0)
+    # Beyond the room the number is not known: one message says "more than".
+    most = max(problem.room - problem.capacity, 0) + 1
+    needed = jnp.clip(core.longest - problem.capacity, 0, most)
     return jnp.where((needed > 0) & (status == OK), QUEUE_FULL + needed, status)
 
 
@@ -334,22 +346,5 @@ def _any_running(core: Core) -> Bool[Array, ""]:
     return eqxi.unvmap_any(core.running)
 
 
-def _room(tree: PyTree, length: int) -> PyTree:
-    return jax.tree.map(lambda x: jnp.zeros((length, *x.shape), x.dtype), tree)
-
-
-def _put(stack: PyTree, k: Int[Array, ""], item: PyTree) -> PyTree:
-    def put(stack: Array, item: Array) -> Array:
-        return lax.dynamic_update_index_in_dim(stack, item, k, 0)
-
-    return jax.tree.map(put, stack, item)
-
-
 def _put_if_room(stack: PyTree, k: Int[Array, ""], item: PyTree) -> PyTree:
     return jax.tree.map(lambda x, new: x.at[k].set(new, mode="drop"), stack, item)
-
-
-def _at(stack: PyTree, k: Int[Array, ""]) -> PyTree:
-    return jax.tree.map(
-        lambda x: lax.dynamic_index_in_dim(x, k, 0, keepdims=False), stack
-    )

@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from .. import _stack
+
 VectorField = Callable[[Any, PyTree], PyTree]
 
 
@@ -70,33 +72,12 @@ def _explicit(
     slope: PyTree,
     step: Float[Array, ""],
 ) -> Step:
-    """A step by a tableau.
-
-    The stages are a loop, since XLA would otherwise evaluate the vector field, with
-    all its transcendental functions, again and again in every operation that uses it.
-    """
-    n = tableau.num_stages
-    rows = np.zeros((n - 1, n))
-    for j, row in enumerate(tableau.a_lower):
-        rows[j, : j + 1] = row
-    slopes = jax.tree.map(
-        lambda k: jnp.zeros((n, *k.shape), k.dtype).at[0].set(k), slope
-    )
-
-    def stage(carry: tuple[PyTree, PyTree], given: Any) -> tuple[Any, None]:
-        slopes, _ = carry
-        j, row, c = given
-        end = _along(z, [row[k] for k in range(n - 1)], slopes, step)
-        new = field(t + c * step, end)
-        slopes = jax.tree.map(lambda s, k: s.at[j].set(k), slopes, new)
-        return (slopes, end), None
-
-    given = (
-        jnp.arange(1, n),
-        jnp.asarray(rows, t.dtype),
-        jnp.asarray(tableau.c, t.dtype),
-    )
-    (slopes, end), _ = lax.scan(stage, (slopes, z), given)
+    """A step by a tableau."""
+    a, c = _matrix(tableau), np.concatenate([[0.0], tableau.c])
+    first = _stack.put(_stack.room(z, len(a)), jnp.asarray(0), slope)
+    given = (np.arange(len(a)), a, c)
+    given = [jnp.asarray(x[1:], t.dtype if k else None) for k, x in enumerate(given)]
+    (slopes, end), _ = lax.scan(_visit(field, t, z, step), (first, z), tuple(given))
     if not tableau.ssal:
         end = _along(z, tableau.b_sol, slopes, step)
     if tableau.fsal:
@@ -105,6 +86,23 @@ def _explicit(
         last = field(t + step, end)
     zero = jax.tree.map(jnp.zeros_like, z)
     return Step(end, _along(zero, tableau.b_error, slopes, step), last)
+
+
+def _visit(field: VectorField, t: Any, z: PyTree, step: Any) -> Callable[..., Any]:
+    """The body of a loop over stages, which evaluate the field one after another.
+
+    A loop, since XLA would otherwise evaluate the vector field, with all its
+    transcendental functions, again and again in every operation that uses it.
+    """
+
+    def stage(carry: tuple[PyTree, PyTree], given: Any) -> tuple[Any, None]:
+        slopes, _ = carry
+        j, row, node = given
+        place = _along(z, row, slopes, step)
+        slopes = _stack.put(slopes, j, field(t + node * step, place))
+        return (slopes, place), None
+
+    return stage
 
 
 def step_end(
@@ -120,76 +118,69 @@ def step_end(
     if not (explicit and isinstance(tableau, diffrax.ButcherTableau)):
         return take_step(solver, model.slope, t, z, model.slope(t, z), step).end
     params, static = eqx.partition(model, eqx.is_inexact_array)
-    a, b, c = _weights(tableau)
-    stages = len(b)
+    a, b, c = _needed(tableau)
     dtype = step.dtype
+    weights_on_each, weights, nodes = (jnp.asarray(x, dtype) for x in (a, b, c))
+    rows = jnp.asarray(_columns(a[::-1, ::-1].T), dtype)
 
     def field(params: PyTree, t: Any, z: PyTree) -> PyTree:
         return eqx.combine(params, static).slope(t, z)
 
-    def visit(params: PyTree, t: Any, z: PyTree, step: Any) -> tuple[PyTree, PyTree]:
-        """Where the stages evaluate the field, and what they find."""
-
-        def stage(slopes: PyTree, given: Any) -> tuple[PyTree, PyTree]:
-            j, row, node = given
-            place = _along(z, row, slopes, step)
-            slope = field(params, t + node * step, place)
-            return jax.tree.map(lambda s, k: s.at[j].set(k), slopes, slope), place
-
-        zeros = jax.tree.map(lambda x: jnp.zeros((stages, *x.shape), x.dtype), z)
-        given = (jnp.arange(stages), jnp.asarray(a, dtype), jnp.asarray(c, dtype))
-        return lax.scan(stage, zeros, given)
+    def visit(params: PyTree, t: Any, z: PyTree, step: Any) -> PyTree:
+        """What the stages find."""
+        stage = _visit(lambda t, z: field(params, t, z), t, z, step)
+        given = (jnp.arange(len(a)), weights_on_each, nodes)
+        (slopes, _), _ = lax.scan(stage, (_stack.room(z, len(a)), z), given)
+        return slopes
 
     @jax.custom_vjp
     def end(params: PyTree, t: Any, z: PyTree, step: Any) -> PyTree:
-        slopes, _ = visit(params, t, z, step)
-        return _along(z, b, slopes, step)
+        return _along(z, b, visit(params, t, z, step), step)
 
     def forth(params: PyTree, t: Any, z: PyTree, step: Any) -> tuple[PyTree, Any]:
-        slopes, places = visit(params, t, z, step)
-        return _along(z, b, slopes, step), (params, t, step, places)
+        slopes = visit(params, t, z, step)
+        return _along(z, b, slopes, step), (params, t, z, step, slopes)
 
     def back(residuals: Any, grad: PyTree) -> tuple[Any, ...]:
-        params, t, step, places = residuals
+        params, t, z, step, slopes = residuals
 
         def stage(carry: Any, given: Any) -> tuple[Any, None]:
-            by_params, by_t, by_places = carry
-            j, weight, column, node = given
+            sums, by_place, place, (by_params, by_t, by_z) = carry
+            row, node, weight, before = given
             # A stage acts on the end and on all later stages.
-            zero = jax.tree.map(lambda g: step * weight * g, grad)
-            by_slope = _along(zero, column, by_places, step)
-            place = jax.tree.map(lambda x: x[j], places)
+            sums = _pass_on(sums, row, by_place)
+            by_slope = jax.tree.map(lambda g, s: step * (weight * g + s[0]), grad, sums)
             _, pull = jax.vjp(field, params, t + node * step, place)
             more, dt, by_place = pull(by_slope)
-            by_places = jax.tree.map(lambda s, g: s.at[j].set(g), by_places, by_place)
-            return (jax.tree.map(jnp.add, by_params, more), by_t + dt, by_places), None
+            total = (by_params, by_t, by_z)
+            total = jax.tree.map(jnp.add, total, (more, dt, by_place))
+            # The next place is ready before its turn: then it is computed once.
+            return (sums, by_place, _along(z, before, slopes, step), total), None
 
-        zeros = jax.tree.map(jnp.zeros_like, (params, t, places))
-        given = (
-            jnp.arange(stages),
-            jnp.asarray(b, dtype),
-            jnp.asarray(a.T, dtype),
-            jnp.asarray(c, dtype),
-        )
-        carry, _ = lax.scan(stage, zeros, given, reverse=True)
-        by_params, by_t, by_places = carry
-        by_z = jax.tree.map(lambda g, s: g + jnp.sum(s, axis=0), grad, by_places)
-        return by_params, by_t, by_z, jnp.zeros_like(step)
+        zeros = jax.tree.map(jnp.zeros_like, grad)
+        total = (*jax.tree.map(jnp.zeros_like, (params, t)), grad)
+        place = _along(z, a[-1], slopes, step)
+        carry = (_stack.room(grad, len(a)), zeros, place, total)
+        before = jnp.roll(weights_on_each, 1, axis=0)[::-1]
+        given = (rows, nodes[::-1], weights[::-1], before)
+        carry, _ = lax.scan(stage, carry, given)
+        return *carry[-1], jnp.zeros_like(step)
 
     end.defvjp(forth, back)
     return end(params, t, z, step)
 
 
-def _weights(tableau: diffrax.ButcherTableau) -> tuple[Any, Any, Any]:
-    """a, b and c of the stages on which the end of a step depends."""
-    n = tableau.num_stages
-    a = np.zeros((n, n))
-    for j, row in enumerate(tableau.a_lower):
-        a[j + 1, : j + 1] = row
-    b, c = np.asarray(tableau.b_sol), np.concatenate([[0.0], tableau.c])
-    while b[-1] == 0:
-        a, b, c = a[:-1, :-1], b[:-1], c[:-1]
-    return a, b, c
+def _pass_on(sums: PyTree, weights: Float[Array, " stages"], slope: PyTree) -> PyTree:
+    """The sums for the next stage and all after it, with one more slope in each.
+
+    Nothing is indexed or copied: each stage drops the sum that was its own.
+    """
+
+    def pass_on(sums: Array, slope: Array) -> Array:
+        left = jnp.concatenate([sums[1:], jnp.zeros_like(sums[:1])])
+        return left + weights.reshape(-1, *[1] * slope.ndim) * slope
+
+    return jax.tree.map(pass_on, sums, slope)
 
 
 def _along(z: PyTree, weights: Any, slopes: PyTree, step: Any) -> PyTree:
@@ -203,3 +194,28 @@ def _along(z: PyTree, weights: Any, slopes: PyTree, step: Any) -> PyTree:
         return x + step * total
 
     return jax.tree.map(add, z, slopes)
+
+
+def _columns(a: np.ndarray) -> np.ndarray:
+    """Entry j: what stage j - 1 contributes to stages j, j + 1, ... and then 0."""
+    n = len(a)
+    columns = np.zeros((n, n))
+    for j in range(1, n):
+        columns[j, : n - j] = a[j:, j - 1]
+    return columns
+
+
+def _matrix(tableau: diffrax.ButcherTableau) -> np.ndarray:
+    """The weights (stages, stages) of stages on each other, lower triangle."""
+    n = tableau.num_stages
+    a = np.zeros((n, n))
+    for j, row in enumerate(tableau.a_lower):
+        a[j + 1, : j + 1] = row
+    return a
+
+
+def _needed(tableau: diffrax.ButcherTableau) -> tuple[Any, Any, Any]:
+    """a, b and c of the stages on which the end of a step depends."""
+    a, b, c = _matrix(tableau), np.asarray(tableau.b_sol), [0.0, *tableau.c]
+    n = 1 + int(np.flatnonzero(b)[-1])
+    return a[:n, :n], b[:n], np.asarray(c)[:n]

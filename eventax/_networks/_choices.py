@@ -85,8 +85,13 @@ def default_controller(dtype: np.dtype) -> diffrax.PIDController:
 
     The largest error of any neuron counts, not their mean.
     """
-    rtol, atol = (1e-6, 1e-7) if dtype == np.float32 else (1e-8, 1e-10)
+    rtol, atol = default_tolerances(dtype)
     return diffrax.PIDController(rtol=rtol, atol=atol, norm=optx.max_norm)
+
+
+def default_tolerances(dtype: np.dtype) -> tuple[float, float]:
+    """Relative and absolute, which keep spike times within about 1e-3 ms."""
+    return (1e-6, 1e-7) if dtype == np.float32 else (1e-8, 1e-10)
 
 
 def choose_gradient(
@@ -99,8 +104,7 @@ def choose_gradient(
     if adjoint is None:
         return None, None
     if isinstance(adjoint, EventPropAdjoint):
-        default = default_controller(dtype)
-        return None, EventProp(flow, adjoint, default.rtol, default.atol)
+        return None, EventProp(flow, adjoint, *default_tolerances(dtype))
     if not isinstance(adjoint, diffrax.RecursiveCheckpointAdjoint):
         raise ValueError(
             "`adjoint` must be None, eventax.adjoint.EventPropAdjoint(), or "

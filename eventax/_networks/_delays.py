@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 
@@ -58,7 +59,7 @@ def _draw(
                 f"each {'synapse' if len(shape) > 1 else 'sender'} (neurons first, "
                 f"then inputs); got shape {array.shape}."
             )
-        if not isinstance(array, jax.core.Tracer) and not np.all(np.isfinite(array)):
+        if not isinstance(array, Tracer) and not np.all(np.isfinite(array)):
             raise ValueError(f"`{given_name}` must be finite; got {given!r}.")
         return jnp.broadcast_to(array, shape)
     number = float(limit)

@@ -245,7 +245,7 @@ class EvNN(eqx.Module):
         """The dense (N+M, N) connectivity mask of 0 and 1, rows are senders."""
         return jnp.asarray(self._wmask.value, self.dtype)
 
-    def init_state(self) -> PyTree[Shaped[Array, "neurons ..."]]:
+    def init_state(self) -> PyTree[Shaped[Array, "..."]]:
         """State of all neurons at t0: (N, S), or a pytree of arrays over neurons.
 
         In the neuron model's own form, not `observe`d.

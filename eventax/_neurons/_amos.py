@@ -58,7 +58,8 @@ def _once(cls: type[NeuronModel], freeze: bool, stop: bool) -> type[NeuronModel]
 
         def __init__(self, *args: Any, **keywords: Any):
             self.neuron = cls(*args, **keywords)
-            super().__init__(dtype=self.neuron.dtype)
+            # NeuronModel's, which equinox lets subclasses inherit.
+            super().__init__(dtype=self.neuron.dtype)  # pyright: ignore[reportCallIssue]
 
         def held(self) -> np.ndarray:
             return np.asarray(freeze)

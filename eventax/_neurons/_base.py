@@ -75,6 +75,9 @@ class NeuronModel(eqx.Module):
     by_neuron: ClassVar[bool] = True
     """Whether every array of the state has the neurons as its leading axis."""
 
+    drives: ClassVar[tuple[str, ...]] = ("ic",)
+    """Parameters (N,) without which a neuron is at rest."""
+
     def __init__(self, dtype: Any = jnp.float32):
         self.dtype = np.dtype(dtype)
 
@@ -136,20 +139,23 @@ class NeuronModel(eqx.Module):
         """The same population with neurons added that nobody hears."""
         n, extra = n_neurons, width - n_neurons
 
-        def pad(x: Any) -> Any:
+        def pad(name: str, x: Any) -> Any:
             if isinstance(x, NeuronModel):
                 return x.padded(n_neurons, width)
             if isinstance(x, Constant) and np.shape(x.value) == (n,):
                 return Constant(np.pad(x.value, (0, extra), mode="edge"))
             if isinstance(x, jax.Array | np.ndarray) and x.shape == (n,):
-                return jnp.pad(x, (0, extra), mode="edge")
+                # Without a drive they are quiet.
+                mode = "constant" if name in self.drives else "edge"
+                return jnp.pad(x, (0, extra), mode=mode)
             if isinstance(x, jax.Array | np.ndarray) and x.shape[1:] == (n,):
                 return jnp.pad(x, [(0, 0), (0, extra)])
             return x
 
         copy = object.__new__(type(self))
         for field in dataclasses.fields(self):
-            object.__setattr__(copy, field.name, pad(getattr(self, field.name)))
+            value = pad(field.name, getattr(self, field.name))
+            object.__setattr__(copy, field.name, value)
         return copy
 
     def sender_leaves(self) -> list[Any]:

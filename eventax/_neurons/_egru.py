@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -80,6 +80,8 @@ class EGRU(ColumnModel):
     tsyn: Constant = eqx.field(static=True)
     tmem: Constant = eqx.field(static=True)
     thresh: Constant = eqx.field(static=True)
+
+    drives: ClassVar[tuple[str, ...]] = ("b_u", "b_r", "b_z")
 
     def __init__(
         self,

@@ -28,15 +28,16 @@ class EIF(CoordinateModel):
     where infinity is not far any more; then V goes to `vreset`. A spike that arrives
     adds its weight to i. State (V, i), starting at (EL, 0).
 
-    Simulated numerically, though not in V: in
+    Simulated numerically, though not in V but in a coordinate x in which the upstroke
+    is not stiff: about V - vT well below vT, and 0 where V is infinite. With E =
+    exp(x/ΔT), r = 1 - E and s = r + (r²/2) log r,
 
-    $$w = -\Delta_T \log\left(1 + e^{-(V - v_T)/\Delta_T}\right),$$
+    $$V = v_T + \Delta_T \log \frac{1 - s}{s}, \qquad \tau_m \dot x =
+      \frac{(1 - s)/E}{1 + r \log r + r/2}
+      \left(s\,(E_L - V + i + ic) + \Delta_T (1 - s)\right).$$
 
-    which is V - vT well below vT and rises to 0 as V goes to infinity, the upstroke is
-    not stiff. With s = 1 - exp(w/ΔT),
-
-    $$\tau_m \dot w = s\,(E_L - V + i + ic) + \Delta_T (1 - s), \qquad
-      V = v_T + w - \Delta_T \log s.$$
+    The second term of s takes the leading logarithm out of the motion near a spike,
+    which would not spoil spike times, but their derivatives.
 
     Arguments:
         key: random key; needed where weights or biases are drawn.
@@ -200,7 +201,7 @@ class EIF(CoordinateModel):
     def weight_leaves(self) -> list[Any]:
         return [self.weights]
 
-    # In w ------------------------------------------------------------------------
+    # In x ------------------------------------------------------------------------
 
     def threshold(self) -> Any:
         return self.v_peak.value
@@ -209,23 +210,49 @@ class EIF(CoordinateModel):
         return self.vreset.value
 
     def coordinate(self, v: Any) -> Any:
-        x = (self.vT.value - v) / self.deltaT.value
-        return -self.deltaT.value * jnp.logaddexp(x, 0)
+        xp: Any = np if isinstance(v, np.ndarray) else jnp
+        q = (v - self.vT.value) / self.deltaT.value
+        s, rest = 1 / (1 + xp.exp(xp.minimum(q, 80))), 1 / (1 + xp.exp(-q.clip(-80)))
+        # Newton's method, for whichever of r and E is the smaller.
+        r, e = s, rest / 1.5
+        for _ in range(8):
+            log = xp.log(r)
+            r = r - (r + r * r * log / 2 - s) / (1 + r * log + r / 2)
+            log = xp.log1p(-e)
+            rise = 1 + (1 - e) * log + (1 - e) / 2
+            e = e - (e - (1 - e) ** 2 * log / 2 - rest) / rise
+            r, e = xp.clip(r, 0, 1), xp.clip(e, 0, 0.75)
+        # E itself may be too small to be told from 0, its logarithm is not.
+        low = q - xp.log1p(xp.exp(xp.minimum(q, 80))) - xp.log(_share(xp, e))
+        x = self.deltaT.value * xp.where(s < 0.5, xp.log1p(-xp.minimum(r, 0.9)), low)
+        return x.astype(self.dtype)
 
-    def potential(self, w: Column) -> Column:
-        return self._potential(w, self._slack(w))
+    def potential(self, x: Column) -> Column:
+        return self._upstroke(x)[0]
 
-    def _slack(self, w: Column) -> Column:
-        """s = 1 - exp(w/ΔT), dw/dV: 1 far below vT, 0 at infinity."""
-        # A neuron that may not fire goes beyond infinity, at a constant rate.
-        tiny = jnp.finfo(self.dtype).tiny
-        return jnp.maximum(-jnp.expm1(jnp.minimum(w, 0) / self.deltaT.value), tiny)
+    def _upstroke(self, x: Column) -> tuple[Column, Column, Column]:
+        """V, s, and dx/dV over s."""
+        # A solver looks a little beyond infinity, so the motion goes on smoothly there.
+        # A neuron that may not fire goes on at a constant rate.
+        limits = jnp.finfo(self.dtype)
+        below = jnp.minimum(x / self.deltaT.value, 0.05)
+        # Where E is smaller still, nothing but x itself matters any more.
+        e = jnp.maximum(jnp.exp(below), limits.tiny**0.25)
+        beyond = e > 1
+        near = jnp.minimum(jnp.where(beyond, 2 - e, e), 1 - limits.epsneg)
+        r, log = jnp.where(beyond, near - 1, 1 - near), jnp.log1p(-near)
+        s, share = r + r * r * log / 2, 1 - r * r * log / (2 * e)
+        v = self.vT.value + self.deltaT.value * (below + jnp.log(share / jnp.abs(s)))
+        return v, s, share / (1 + r * log + r / 2)
 
-    def _potential(self, w: Column, s: Column) -> Column:
-        return self.vT.value + jnp.minimum(w, 0) - self.deltaT.value * jnp.log(s)
+    def coordinate_slope(self, x: Column, i: Column) -> Columns:
+        v, s, rise = self._upstroke(x)
+        drive = self.EL.value - v + i + self.ic
+        # The exponential is (1 - s)/s, whose 1/s is the reason for the coordinate.
+        rate = rise * (s * drive + self.deltaT.value * (1 - s))
+        return rate / self.tmem.value, -i / self.tsyn.value
 
-    def coordinate_slope(self, w: Column, i: Column) -> Columns:
-        s = self._slack(w)
-        drive = self.EL.value - self._potential(w, s) + i + self.ic
-        rate = (s * drive + self.deltaT.value * (1 - s)) / self.tmem.value
-        return rate, -i / self.tsyn.value
+
+def _share(xp: Any, e: Any) -> Any:
+    """(1 - s)/E, from 1 at a spike to 3/2 far below vT."""
+    return 1 - (1 - e) ** 2 * xp.log1p(-e) / (2 * e)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, cast
 
 import equinox as eqx
 import jax
@@ -97,7 +97,8 @@ class MultiNeuronModel(NeuronModel):
             # Senders are numbered as in the whole network.
             senders = {"n_neurons": where.size, "in_size": len(mask) - where.size}
             settings = {**senders, "wmask": mask[:, where], "dtype": self.dtype, **own}
-            parts.append(model(key=keys[k], **settings))
+            build = cast("Callable[..., NeuronModel]", model)
+            parts.append(build(key=keys[k], **settings))
         self.submodels = tuple(parts)
 
     # Between the whole population and its parts ----------------------------------
@@ -119,7 +120,7 @@ class MultiNeuronModel(NeuronModel):
 
     # The public interface --------------------------------------------------------
 
-    def init_state(self, n_neurons: int) -> State:
+    def init_state(self, n_neurons: int) -> PyTree:
         """A tuple with the state of each sub-model at t0."""
         counts = np.bincount(self.type_ids.value, minlength=len(self.submodels))
         pairs = zip(self.submodels, counts.tolist(), strict=True)
@@ -175,7 +176,7 @@ class MultiNeuronModel(NeuronModel):
         return Parallel(tuple(flow for flow in flows if flow is not None))
 
     def sender_leaves(self) -> list[Any]:
-        if self.overrides("input_spike"):
+        if self._as_told():
             return []
         return [leaf for m in self.submodels for leaf in m.sender_leaves()]
 

@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, PyTree
 from .._flows import AbstractFlow, Pauses
 from ._base import PUBLIC, NeuronModel, State, replaced
 from ._columns import ColumnModel
+from ._multi import MultiNeuronModel
 
 # What a wrapper asks of the model inside: the model itself or, in another form of
 # the state, a flow together with the model.
@@ -71,7 +72,7 @@ class Pausing(NeuronModel):
 
     def input_spike(self, y: State, from_idx: Any, to_idx: Any, valid_mask: Any) -> Any:
         """State after a spike of `from_idx` arrived at `to_idx`."""
-        if self.deaf():
+        if self.deaf() and self._pauses():
             valid_mask = valid_mask & ~(y.off[to_idx] > 0)
         inner = self.neuron.input_spike(y.inner, from_idx, to_idx, valid_mask)
         return y._replace(inner=inner)
@@ -109,7 +110,7 @@ class Pausing(NeuronModel):
         return self.neuron.padded_size(n_neurons)
 
     def sender_leaves(self) -> list[Any]:
-        return [] if self.overrides("input_spike") else self.neuron.sender_leaves()
+        return [] if self._as_told() else self.neuron.sender_leaves()
 
     def spread(self, values: Array, z: PyTree) -> PyTree:
         rest = None if z.rest is None else values
@@ -141,14 +142,14 @@ class Pausing(NeuronModel):
     ) -> PyTree:
         if self._as_told():
             return super().receive(z, sender, rows, reached)
-        if self.deaf():
+        if self.deaf() and self._pauses():
             reached = reached & ~(z.off > 0)
         motion = motion or self.neuron
         return z._replace(inner=motion.receive(z.inner, sender, rows, reached))
 
     def alarm(self, t: Any, z: PyTree, motion: Motion = None) -> Any:
         inner = (motion or self.neuron).alarm(t, z.inner)
-        if z.rest is None:
+        if z.rest is None or not self._pauses():
             return inner
         own = self._end(t, z)
         return own if inner is None else jnp.minimum(own, inner)
@@ -157,7 +158,7 @@ class Pausing(NeuronModel):
         motion = motion or self.neuron
         zero = jnp.zeros((), self.dtype)
         inner = motion.alarm(zero, z.inner)
-        if z.rest is not None:
+        if z.rest is not None and self._pauses():
             ends = rings
             if inner is not None:
                 # One at a time: what else is due rings next.
@@ -172,6 +173,8 @@ class Pausing(NeuronModel):
 
     def hold(self, z: PyTree, moved: PyTree) -> PyTree:
         """The moved state inside; of neurons that pause, held channels are z's."""
+        if not self._pauses():
+            return moved
         return jax.tree.map(
             lambda held, old, new: jnp.where(held, old, new),
             _held(self.neuron, self.held(), z.off > 0, z.inner),
@@ -186,14 +189,22 @@ class Pausing(NeuronModel):
         return Paused(inner, jnp.zeros_like(z.off), rest)
 
     def _gap(self, z: Paused, inner: Any) -> Any:
-        return jnp.where(z.off > 0, -1, inner)
+        return jnp.where(z.off > 0, -1, inner) if self._pauses() else inner
 
     def _pause(self, z: Paused, inner: PyTree, fired: Any) -> Paused:
         length = self.duration()
         if length is None:
             return Paused(inner, jnp.where(fired, 1, z.off), None)
+        if not self._pauses():
+            return z._replace(inner=inner)
+        assert z.rest is not None
         off = jnp.where(fired, jnp.where(length > 0, 1, 0), z.off)
         return Paused(inner, off, jnp.where(fired, length, z.rest))
+
+    def _pauses(self) -> bool:
+        """Whether anybody ever does."""
+        length = self.duration()
+        return length is None or bool(np.any(length > 0))
 
     def _end(self, t: Any, z: Paused) -> Any:
         assert z.rest is not None
@@ -215,7 +226,8 @@ class Pausing(NeuronModel):
             model = model.neuron
         if not isinstance(model, ColumnModel):
             return False
-        column = jax.ShapeDtypeStruct((1,), self.dtype)
+        n_neurons = model.weight_leaves()[0].shape[-1]
+        column = jax.ShapeDtypeStruct((n_neurons,), self.dtype)
         jaxpr = jax.make_jaxpr(model.derivative)(*[column] * held.size).jaxpr
         touched = {v for v, h in zip(jaxpr.invars, held, strict=True) if h}
         for equation in jaxpr.eqns:
@@ -241,6 +253,9 @@ def _held(
         nobody = jnp.zeros_like(off)
         rest = None if z.rest is None else nobody
         return Paused(_held(model.neuron, held, off, z.inner), nobody, rest)
+    if isinstance(model, MultiNeuronModel):
+        parts = zip(model.submodels, model.split(off), z, strict=True)
+        return tuple(_held(part, held, who, own) for part, who, own in parts)
     who = model.spread(off, z)
     if held.ndim == 0:
         return jax.tree.map(lambda off: off & bool(held), who)
@@ -281,13 +296,14 @@ def named(
     """A wrapper's class under its name, and with the keywords that it takes."""
     wrapper.__name__ = wrapper.__qualname__ = f"{name}({inner.__name__})"
     wrapper.__doc__ = f"{inner.__name__} in the wrapper {name}: see there."
-    theirs = list(inspect.signature(inner).parameters.values())
+    known = inspect.signature(inner).parameters
+    theirs = list(known.values())
     mine = inspect.signature(wrapper.__init__).parameters
-    mine = [mine[key].replace(annotation=Any) for key in own if key not in theirs]
+    mine = [mine[key].replace(annotation=Any) for key in own if key not in known]
     # After what may be positional, before what takes all the rest.
     rest = [p for p in theirs if p.kind is p.VAR_KEYWORD]
     theirs = [p for p in theirs if p.kind is not p.VAR_KEYWORD]
     this = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
     signature = inspect.Signature([this, *theirs, *mine, *rest])
-    wrapper.__init__.__signature__ = signature  # pyright: ignore
+    wrapper.__init__.__signature__ = signature
     return wrapper

@@ -73,7 +73,8 @@ def Refractory(Cls: type[NeuronModel]) -> type[NeuronModel]:
             **keywords: Any,
         ):
             self.neuron = Cls(*args, **keywords)
-            super().__init__(dtype=self.neuron.dtype)
+            # NeuronModel's, which equinox lets subclasses inherit.
+            super().__init__(dtype=self.neuron.dtype)  # pyright: ignore[reportCallIssue]
             n_neurons = args[1] if len(args) > 1 else keywords["n_neurons"]
             self.t_refrac = constant("t_refrac", t_refrac, n_neurons, self.dtype)
             if not np.all(self.t_refrac.value >= 0):
