@@ -30,12 +30,12 @@ def at(stack: PyTree, k: Int[Array, ""]) -> PyTree:
 
 
 @custom_vmap
-def _put(stack: Array, item: Array, k: Array) -> Array:
+def _put(stack: Array, item: Array, k: Any) -> Array:
     return lax.dynamic_update_index_in_dim(stack, item, k, 0)
 
 
 @_put.def_vmap
-def _put_in_batch(size: int, batched: Any, stack: Array, item: Array, k: Array) -> Any:
+def _put_in_batch(size: int, batched: Any, stack: Array, item: Array, k: Any) -> Any:
     axes = [0 if is_batched else None for is_batched in batched]
     if batched == [True, True, False]:
         return lax.dynamic_update_index_in_dim(stack, item[:, None], k, 1), True
@@ -44,12 +44,12 @@ def _put_in_batch(size: int, batched: Any, stack: Array, item: Array, k: Array) 
 
 
 @custom_vmap
-def _at(stack: Array, k: Array) -> Array:
+def _at(stack: Array, k: Any) -> Array:
     return lax.dynamic_index_in_dim(stack, k, 0, keepdims=False)
 
 
 @_at.def_vmap
-def _at_in_batch(size: int, batched: Any, stack: Array, k: Array) -> Any:
+def _at_in_batch(size: int, batched: Any, stack: Array, k: Any) -> Any:
     axes = [0 if is_batched else None for is_batched in batched]
     if batched == [True, False]:
         return lax.dynamic_index_in_dim(stack, k, 1, keepdims=False), True

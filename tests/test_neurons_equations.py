@@ -180,7 +180,12 @@ def test_a_potential_survives_the_coordinate(name, dtype):
     peak = np.broadcast_to(neuron.threshold(), (N,)).astype(float)
     for v in np.linspace(peak - (6 if model is EIF else 120), peak, 50):
         back = neuron.potential(neuron.coordinate(jnp.asarray(v, dtype)))
-        np.testing.assert_allclose(back, v, rtol=0, atol=1e3 * jnp.finfo(dtype).eps)
+        # Near a spike V is the logarithm of a small s, which rounding changes.
+        steep = (
+            np.exp((v - neuron.vT.value) / neuron.deltaT.value) if model is EIF else 0
+        )
+        atol = jnp.finfo(dtype).eps * (1e3 + np.max(steep))
+        np.testing.assert_allclose(back, v, rtol=0, atol=atol)
         assert jnp.all(
             neuron.coordinate(jnp.asarray(v - 0.1, dtype))
             < neuron.coordinate(jnp.asarray(v, dtype))

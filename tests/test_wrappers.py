@@ -80,6 +80,18 @@ def jacobian(net, inputs):
     return eqx.filter_jacrev(lambda n: finite(n.spikes_until_t(inputs, T_MAX, 3)))(net)
 
 
+@eqx.filter_jit
+def gradient(net):
+    """Of a sum over the first spikes, and those, (N, 3)."""
+
+    def loss(net):
+        trains = net.spikes_until_t(INPUTS, T_MAX, 3)
+        return jnp.sum(finite(trains) * jnp.cos(jnp.arange(3.0))), trains
+
+    (_, trains), slope = eqx.filter_value_and_grad(loss, has_aux=True)(net)
+    return trains, slope.neuron_model
+
+
 # Classes ------------------------------------------------------------------------------
 
 
@@ -248,19 +260,19 @@ def test_an_input_exactly_at_the_end_counts(dtype):
     inputs = np.full((200, M, 9), INF)
     inputs[:, 0, :] = rng.uniform(first, end, (200, 9))  # of weight 0
     inputs[:, 1, 0] = end
-    i = jax.vmap(lambda x: net.state_at_t(x, end)[0, 0, 1])(jnp.asarray(inputs, dtype))
-    np.testing.assert_array_equal(i, 3.0)
+    current = jax.jit(jax.vmap(lambda x: net.state_at_t(x, end)[0, 0, 1]))
+    np.testing.assert_array_equal(current(jnp.asarray(inputs, dtype)), 3.0)
     inputs[:, 1, 0] = end - 1e-3
-    i = jax.vmap(lambda x: net.state_at_t(x, end)[0, 0, 1])(jnp.asarray(inputs, dtype))
-    np.testing.assert_array_equal(i, 0.0)
+    np.testing.assert_array_equal(current(jnp.asarray(inputs, dtype)), 0.0)
 
 
 @pytest.mark.parametrize("block", [True, False])
 def test_periods_of_those_whom_one_arrival_fires_end_at_one_time(block):
     """Each one wakes, and fires if it is above threshold, a period after its spike."""
     weights, ic = sample()
-    # Arrivals at one time must commute for a derivative to exist.
-    weights = 0.1 * np.abs(weights)
+    # Spikes sent at one time would arrive at one time, where derivatives have kinks.
+    weights[[0, 2]], weights[1] = 0.0, 0.3 * weights[1]
+    weights[N:] += 0.3
     weights[N] = [1.6, 0.2, 1.9]  # fires 0 and 2 at once
     period = {"t_refrac": 2.3, "block_input_during_refrac": block}
     delays = np.full((N + M, N), 3.0)
@@ -284,7 +296,7 @@ def test_periods_of_those_whom_one_arrival_fires_end_at_one_time(block):
             sides.append(table(moved)[1])
         wanted = finite((sides[0] - sides[1]) / (2 * h))
         np.testing.assert_allclose(found[:, :, *place], wanted, atol=1e-6)
-        assert np.abs(wanted).max() > 0.5
+        assert np.abs(wanted).max() > 0.1
 
 
 # Wrappers in wrappers -----------------------------------------------------------------
@@ -414,14 +426,10 @@ def test_a_users_model_in_wrappers(model):
     assert flow(net) == "Numerical"
     for x, y in zip(net.record(INPUTS), same.record(INPUTS), strict=True):
         np.testing.assert_allclose(x[:100], y, atol=1e-6)
-    times = [8.0, 13.0, 30.0]
-    seen, wanted = (n.state_at_t(INPUTS, times) for n in (net, same))
-    np.testing.assert_allclose(seen, wanted, atol=1e-6)
-    found, wanted = (
-        jacobian(n, INPUTS).neuron_model.neuron.neuron for n in (net, same)
-    )
-    np.testing.assert_allclose(found.weights, wanted.weights, atol=1e-5)
-    np.testing.assert_allclose(found.ic, wanted.ic, atol=1e-5)
+    if model is OwnDict:
+        found, wanted = (gradient(n)[1].neuron.neuron for n in (net, same))
+        np.testing.assert_allclose(found.weights, wanted.weights, atol=1e-5)
+        np.testing.assert_allclose(found.ic, wanted.ic, atol=1e-5)
 
 
 def test_a_mask_per_channel_needs_channels():
@@ -455,9 +463,10 @@ def test_another_dynamics_inside_or_outside_is_integrated(wrap):
     fast = neurons.lif(weights, ic, tmem=5.0, tsyn=2.5)
     trace = neurons.simulate(neurons.refractory(fast, 2.0), INPUTS, t_max=T_MAX)
     assert largest_gap(net.record(INPUTS), trace) < 1e-6
-    plain = network(Refractory(LIF), weights, ic, t_refrac=2.0, tmem=5.0, tsyn=2.5)
-    found, wanted = (jacobian(n, INPUTS).neuron_model.neuron for n in (net, plain))
-    np.testing.assert_allclose(found.weights, wanted.weights, atol=1e-5)
+    if wrap is TwiceOutside:
+        plain = network(Refractory(LIF), weights, ic, t_refrac=2.0, tmem=5.0, tsyn=2.5)
+        found, wanted = (gradient(n)[1].neuron for n in (net, plain))
+        np.testing.assert_allclose(found.weights, wanted.weights, atol=1e-5)
 
 
 class OtherJumps(Refractory(LIF)):
@@ -484,19 +493,20 @@ def test_a_subclass_of_a_wrapped_class_jumps_as_it_likes():
     population = neurons.refractory(lif, 2.0, block=False)
     trace = neurons.simulate(population, INPUTS, t_max=T_MAX)
     assert largest_gap(net.record(INPUTS), trace) < 1e-6
-    assert net.state_at_t(INPUTS, [1.0, 2.0, 3.0]).shape == (N, 3, 1)
+    seen = jax.eval_shape(lambda: net.state_at_t(INPUTS, [1.0, 2.0, 3.0]))
+    assert seen.shape == (N, 3, 1)
 
 
 @pytest.mark.parametrize("model", [EIF, Izhikevich])
 def test_once_fired_and_not_frozen_stays_finite(model):
     ic = {EIF: 2.0, Izhikevich: 20.0}[model]
     net = network(AMOS(model), 1.0, ic, of=model)
-    trains = np.asarray(net.spikes_until_t(INPUTS, T_MAX, 3))
+    trains, slope = gradient(net)
     assert np.all(np.isfinite(trains[:, 0]))
     assert np.all(np.isinf(trains[:, 1:]))
-    assert not np.any(np.isnan(net.state_at_t(INPUTS, [10.0, 20.0, 40.0])))
-    for leaf in jax.tree.leaves(jacobian(net, INPUTS)):
+    for leaf in jax.tree.leaves(slope):
         assert np.all(np.isfinite(leaf))
+        assert np.any(leaf != 0)
 
 
 # Several models -----------------------------------------------------------------------
@@ -587,7 +597,7 @@ def test_defaults_of_several_models():
 def check_both(net, trace, expected):
     assert flow(net) == expected
     assert len(trace.times) > 5
-    assert len(set(trace.spike_order)) == N
+    assert len(set(trace.spike_order)) == net.n_neurons
     assert largest_gap(net.record(INPUTS), trace) < 1e-5
 
 
@@ -626,22 +636,23 @@ def test_a_wrapper_around_wrapped_models():
     check_both(net, trace, "Pauses")
 
 
-THREE = np.array([2, 0, 1])
+THREE = np.array([2, 0, 1, 2])
+MORE_ROWS = np.random.default_rng(6).normal(size=(4 + M, 4))
 
 
 @pytest.fixture(scope="module")
 def three():
     """LIF, QIF and Izhikevich, which has a third channel, all integrated together."""
     columns = [np.flatnonzero(k == THREE) for k in range(3)]
-    sizes = [(LIF, 0.6, 2.0), (QIF, 3.0, 3.0), (Izhikevich, 2.0, 12.0)]
+    sizes = [(LIF, 0.3, 2.2), (QIF, 1.0, 4.0), (Izhikevich, 1.0, 14.0)]
     keywords = [
-        CONSTANTS[cls] | {"init_weights": size * ROWS[:, own], "init_bias": drive}
+        CONSTANTS[cls] | {"init_weights": size * MORE_ROWS[:, own], "init_bias": drive}
         for (cls, size, drive), own in zip(sizes, columns, strict=True)
     ]
     parts = [
-        neurons.lif(0.6 * ROWS[:, columns[0]], 2.0, **TAUS),
-        neurons.qif(3.0 * ROWS[:, columns[1]], 3.0, **TAUS),
-        neurons.izhikevich(2.0 * ROWS[:, columns[2]], 12.0),
+        neurons.lif(0.3 * MORE_ROWS[:, columns[0]], 2.2, **TAUS),
+        neurons.qif(1.0 * MORE_ROWS[:, columns[1]], 4.0, **TAUS),
+        neurons.izhikevich(1.0 * MORE_ROWS[:, columns[2]], 14.0),
     ]
     net = multi([cls for cls, *_ in sizes], keywords, THREE)
     return net, neurons.multi(parts, THREE)
@@ -649,7 +660,8 @@ def three():
 
 def test_three_models_one_of_them_numerical(three):
     net, population = three
-    check_both(net, neurons.simulate(population, INPUTS, t_max=T_MAX), "Numerical")
+    trace = neurons.simulate(population, INPUTS, t_max=T_MAX)
+    check_both(net, trace, "Numerical")
 
 
 def test_missing_channels_are_nan_and_spoil_no_gradient(three):
@@ -663,7 +675,7 @@ def test_missing_channels_are_nan_and_spoil_no_gradient(three):
         return jnp.sum(jnp.where(jnp.isnan(seen), 0.0, jnp.tanh(seen))), seen
 
     (_, seen), gradient = loss(net)
-    channels = [3, 2, 2]  # of neurons 0 (Izhikevich), 1 and 2
+    channels = [3, 2, 2, 3]  # 0 and 3 are Izhikevich neurons
     for neuron, count in enumerate(channels):
         assert np.all(np.isfinite(seen[neuron, :, :count]))
         assert np.all(np.isnan(seen[neuron, :, count:]))

@@ -120,7 +120,7 @@ def land(
     own = jnp.arange(reached.shape[0]) == event.sender
     who, rings = own & event.is_spike, own & (event.kind == ALARM)
     alarms = flow.alarm(model, t, z)
-    end = event.time
+    end, moved = event.time, jnp.zeros_like(t)
     if arrived is not None:
         z = arrived
     else:
@@ -154,11 +154,12 @@ def land(
         waits = flow.gap(model, end, after) >= 0
         still = event.stays | ((event.kind == ALARM) & (event.time <= t))
         late = jnp.where(still & waits & ~rings, late - moved, 0)
-    if delays is None or late is None:
+        if delays is not None:
+            late = jnp.where(reached & ~waits, _without_value(delays), late)
+    if delays is None:
         after = flow.receive(model, after, event.sender, rows, reached)
     else:
         own_delay = jnp.where(reached, _without_value(delays), 0)
-        late = jnp.where(reached & ~waits, own_delay, late)
         # Go on until the arrival, let it happen, and come back to the common time.
         length = model.spread(own_delay, after)
         before = flow.slope(model, end, after)

@@ -84,7 +84,7 @@ class AbstractFlow(eqx.Module):
         return model.fire(z, fired)
 
     def receive(
-        self, model: Any, z: PyTree, sender: Any, rows: list[Gaps], reached: Any
+        self, model: Any, z: PyTree, sender: Any, rows: list[Any], reached: Any
     ) -> PyTree:
         """z after a spike of `sender` arrived at all neurons in `reached`."""
         return model.receive(z, sender, rows, reached)

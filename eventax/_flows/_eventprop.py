@@ -97,12 +97,12 @@ class EventPropAdjoint(eqx.Module):
         Array([-5.], dtype=float32)
     """
 
-    dt0: float | None = eqx.field(static=True, default=None)
+    dt0: Any = eqx.field(static=True, default=None)  # float | None
     solver: Any = None
     stepsize_controller: Any = None
     adjoint: Any = None
-    max_steps: int | None = eqx.field(static=True, default=4096)
-    throw: bool = eqx.field(static=True, default=True)
+    max_steps: Any = eqx.field(static=True, default=4096)  # int | None
+    throw: Any = eqx.field(static=True, default=True)  # bool
 
     def __check_init__(self):
         for name, kind in (
@@ -182,7 +182,7 @@ class EventProp(AbstractFlow):
         return self.flow.fire(model, z, fired)
 
     def receive(
-        self, model: Any, z: PyTree, sender: Any, rows: list[Gaps], reached: Any
+        self, model: Any, z: PyTree, sender: Any, rows: list[Any], reached: Any
     ) -> PyTree:
         return self.flow.receive(model, z, sender, rows, reached)
 

@@ -69,7 +69,7 @@ class Pauses(AbstractFlow):
         return model.fire(z, fired, self._motion(model))
 
     def receive(
-        self, model: Any, z: PyTree, sender: Any, rows: list[Gaps], reached: Any
+        self, model: Any, z: PyTree, sender: Any, rows: list[Any], reached: Any
     ) -> PyTree:
         return model.receive(z, sender, rows, reached, self._motion(model))
 
@@ -142,7 +142,7 @@ class Parallel(AbstractFlow):
         return model.fire(z, fired, self._motions(model))
 
     def receive(
-        self, model: Any, z: PyTree, sender: Any, rows: list[Gaps], reached: Any
+        self, model: Any, z: PyTree, sender: Any, rows: list[Any], reached: Any
     ) -> PyTree:
         return model.receive(z, sender, rows, reached, self._motions(model))
 

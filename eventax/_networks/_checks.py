@@ -128,9 +128,16 @@ def check_keywords(network: type, model: type, keywords: dict[str, Any]) -> None
         )
 
 
-def check_model(model: NeuronModel, n_neurons: int, in_size: int) -> None:
+def check_model(
+    model: NeuronModel, n_neurons: int, in_size: int, dtype: np.dtype
+) -> None:
     """That the model's methods fit together, from their shapes alone."""
     name = type(model).__name__
+    if model.dtype != dtype:
+        raise ValueError(
+            f"{name} must be of the network's `dtype` {dtype}; got {model.dtype}. Its "
+            "constructor gets `dtype`: pass it on, `super().__init__(dtype=dtype)`."
+        )
     y = jax.eval_shape(lambda: model.init_state(n_neurons))
     leaves = jax.tree.leaves(y)
     if not leaves:
@@ -167,6 +174,11 @@ def check_model(model: NeuronModel, n_neurons: int, in_size: int) -> None:
         raise ValueError(
             f"{name}.spike_condition must return an array of shape (n_neurons,) = "
             f"({n_neurons},); got {gap!r}."
+        )
+    if not jnp.issubdtype(gap.dtype, jnp.floating):
+        raise ValueError(
+            f"{name}.spike_condition must return the signed distance to threshold, a "
+            f"real number per neuron; got dtype {gap.dtype}."
         )
 
 

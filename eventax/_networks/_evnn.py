@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PyTree, Shaped
+from jaxtyping import Array, Float, Int, PyTree
 
 from .._engine import Run, Settings, first_spikes, run, spike_trains, spikes_in_order
 from .._neurons import NeuronModel
@@ -33,13 +33,15 @@ class EvNN(eqx.Module):
     one sample; use `jax.vmap` for a batch, which is simulated as one loop. Times and
     time constants have one unit, which is yours to choose (the examples use ms).
 
-    **How the state moves between events.** `LIF` in closed form. `QIF` through a linear
-    form of its equation in sixth-order Magnus steps, whose accuracy is the keyword
-    `flow_tolerance` of `QIF`. Any other model, and a subclass that overrides `dynamics`
-    or `spike_condition`, is integrated numerically; so is every model when `solver` is
-    given. Numerical integration takes fixed steps `solver_stepsize` if only `solver` is
-    given, and steps of controlled error with `stepsize_controller`. With neither, it is
-    `diffrax.Tsit5` at a relative tolerance of 1e-6 in float32 and 1e-8 in float64.
+    **How the state moves between events.** `LIF`, `PLIF` and `ALIF` in closed form.
+    `QIF` and `PQIF` through a linear form of their equation in sixth-order Magnus
+    steps, whose accuracy is their keyword `flow_tolerance`. Wrapped models as the model
+    inside. Any
+    other model, and a subclass that overrides `dynamics` or `spike_condition`, is
+    integrated numerically; so is every model when `solver` is given. Numerical
+    integration takes fixed steps `solver_stepsize` if only `solver` is given, and steps
+    of controlled error with `stepsize_controller`. With neither, it is `diffrax.Tsit5`
+    at a relative tolerance of 1e-6 in float32 and 1e-8 in float64.
     `stepsize_controller`, `solver_stepsize` and `root_finder` concern numerical
     integration only.
 
@@ -65,11 +67,18 @@ class EvNN(eqx.Module):
         wmask: (N+M, N) of 0 and 1, which connections exist. Rows are senders (neurons
             first, then inputs), columns receivers. By default every neuron feeds every
             neuron, itself included, and inputs feed `input_neurons`.
-        init_delays, dlim, init_axonal_delays, axonal_dlim: not supported yet.
+        init_delays: synaptic delays from sender to receiver, (N+M, N) or a scalar;
+            default none. A trainable leaf `delays`. Negative values act as 0.
+        dlim: instead of `init_delays`, draw them uniformly in [0, dlim].
+        init_axonal_delays: delays of each sender, (N+M,) or a scalar, which add to the
+            synaptic ones; default none. A trainable leaf `axonal_delays`.
+        axonal_dlim: instead of them, draw them uniformly in [0, axonal_dlim].
         output_neurons: (N,) bool, the neurons that results show, default all.
         input_neurons: (N,) bool, the receivers of inputs in the default `wmask`,
             default all. Not used where `wmask` is given.
-        buffer_capacity: for delays, which are not supported yet.
+        buffer_capacity: spikes of neurons under way at once, delayed and yet to arrive
+            somewhere, default 1000. More are an error that tells the number. A spike is
+            one, however many neurons it will reach.
         max_event_steps: bound on events per sample: spikes of all neurons plus arriving
             inputs. Reaching it is an error. Steps of a solver do not count.
         solver_stepsize: fixed step of `solver`, or the first one under a controller.
@@ -80,15 +89,16 @@ class EvNN(eqx.Module):
             `diffrax.PIDController(rtol=1e-6, atol=1e-8)`. Needs a solver that
             estimates its error.
         solver: a `diffrax` solver, explicit or implicit; any model is then integrated.
-        adjoint: None, or `diffrax.RecursiveCheckpointAdjoint(checkpoints=n)`, which
-            takes gradients through up to n² segments and holds 2n states for it.
+        adjoint: None; `diffrax.RecursiveCheckpointAdjoint(checkpoints=n)`, which
+            takes gradients through up to n² segments and holds 2n states for it; or
+            `eventax.adjoint.EventPropAdjoint()`.
         dtype: `jnp.float32`, or `jnp.float64` where JAX's 64-bit mode is on.
         **neuron_model_kwargs: keywords of the neuron model.
 
     Attributes:
         neuron_model: the model; its arrays are the trainable parameters. Replace them
             with `equinox.tree_at`.
-        delays, axonal_delays: None.
+        delays, axonal_delays: trainable leaves (N+M, N) and (N+M,), None if not used.
         n_neurons, in_size, t0, max_solver_time, max_event_steps, dtype,
             output_no_spike_value: as given; static.
 
@@ -99,7 +109,6 @@ class EvNN(eqx.Module):
             is outside its range, `key` is missing where something is random, the
             controller needs an error estimate that the solver does not give, or float64
             is asked for while JAX's 64-bit mode is off.
-        NotImplementedError: a delay is given.
 
     Example:
         An input spike makes neuron 0 fire, whose spike makes neuron 1 fire:
@@ -213,7 +222,7 @@ class EvNN(eqx.Module):
             dtype=self.dtype,
             **neuron_model_kwargs,
         )
-        checks.check_model(self.neuron_model, n_neurons, in_size)
+        checks.check_model(self.neuron_model, n_neurons, in_size, self.dtype)
         flow = choose_flow(
             self.neuron_model, solver, solver_stepsize, stepsize_controller, root_finder
         )
@@ -245,7 +254,7 @@ class EvNN(eqx.Module):
         """The dense (N+M, N) connectivity mask of 0 and 1, rows are senders."""
         return jnp.asarray(self._wmask.value, self.dtype)
 
-    def init_state(self) -> PyTree[Shaped[Array, "..."]]:
+    def init_state(self) -> PyTree:
         """State of all neurons at t0: (N, S), or a pytree of arrays over neurons.
 
         In the neuron model's own form, not `observe`d.
@@ -373,8 +382,8 @@ class EvNN(eqx.Module):
 
         Returns:
             Three arrays of shape (max_event_steps,): times, neurons, and the number of
-            spikes under way (0 without delays). After the last spike they are filled
-            with `output_no_spike_value`, -1 and -1.
+            neurons' spikes under way then, this one included (0 without delays). After
+            the last spike they are filled with `output_no_spike_value`, -1 and -1.
 
         Raises:
             ValueError: the shape is wrong.

@@ -27,8 +27,8 @@ class FFEvNN(EvNN):
         neuron_model: a `NeuronModel` class.
         max_solver_time: time at which simulations end.
         key: random key; needed where something is random.
-        init_delays, dlim, init_axonal_delays, axonal_dlim: not supported yet.
-        buffer_capacity: pending delayed spikes held at once.
+        init_delays, dlim, init_axonal_delays, axonal_dlim: as in `EvNN`.
+        buffer_capacity: as in `EvNN`.
         solver_stepsize, root_finder, stepsize_controller, solver: as in `EvNN`.
         adjoint: as in `EvNN`.
         max_event_steps: bound on events (spikes, arrivals) per sample.

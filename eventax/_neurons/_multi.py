@@ -15,7 +15,7 @@ from jaxtyping import Array, PyTree
 
 from .._flows import AbstractFlow, Parallel
 from .._static import Constant
-from ._base import PUBLIC, NeuronModel, State, replaced
+from ._base import PUBLIC, NeuronModel, replaced
 
 
 class MultiNeuronModel(NeuronModel):
@@ -126,17 +126,19 @@ class MultiNeuronModel(NeuronModel):
         pairs = zip(self.submodels, counts.tolist(), strict=True)
         return tuple(m.init_state(n) for m, n in pairs)
 
-    def dynamics(self, t: Any, y: State, args: Any) -> State:
+    def dynamics(self, t: Any, y: PyTree, args: Any) -> PyTree:
         """Time derivative of each sub-model's state."""
         pairs = zip(self.submodels, y, strict=True)
         return tuple(m.dynamics(t, part, args) for m, part in pairs)
 
-    def spike_condition(self, t: Any, y: State, **kwargs: Any) -> Any:
+    def spike_condition(self, t: Any, y: PyTree, **kwargs: Any) -> Any:
         """Signed distance to threshold, (N,)."""
         pairs = zip(self.submodels, y, strict=True)
         return self.join([m.spike_condition(t, part, **kwargs) for m, part in pairs])
 
-    def input_spike(self, y: State, from_idx: Any, to_idx: Any, valid_mask: Any) -> Any:
+    def input_spike(
+        self, y: PyTree, from_idx: Any, to_idx: Any, valid_mask: Any
+    ) -> PyTree:
         """State after a spike of `from_idx` arrived at `to_idx`."""
         ids, number = self.type_ids.value, np.zeros_like(self.type_ids.value)
         for k in range(len(self.submodels)):
@@ -148,12 +150,12 @@ class MultiNeuronModel(NeuronModel):
             for valid in [valid_mask & (kind == k)]
         )
 
-    def reset_spiked(self, y: State, spiked_mask: Any) -> State:
+    def reset_spiked(self, y: PyTree, spiked_mask: Any) -> PyTree:
         """State after the neurons in `spiked_mask` fired."""
         triples = zip(self.submodels, y, self.split(spiked_mask), strict=True)
         return tuple(m.reset_spiked(part, who) for m, part, who in triples)
 
-    def observe(self, y: State) -> Any:
+    def observe(self, y: PyTree) -> Any:
         """(N, channels), NaN where a neuron's model has fewer than others."""
         shown = [m.observe(part) for m, part in zip(self.submodels, y, strict=True)]
         most = max(x.shape[1] for x in shown)
@@ -184,13 +186,13 @@ class MultiNeuronModel(NeuronModel):
         triples = zip(self.submodels, self.split(values), z, strict=True)
         return tuple(m.spread(mine, part) for m, mine, part in triples)
 
-    def unpack(self, y: State) -> PyTree:
+    def unpack(self, y: PyTree) -> PyTree:
         if self._as_told():
             return y
         pairs = zip(self.submodels, y, strict=True)
         return tuple(m.unpack(part) for m, part in pairs)
 
-    def pack(self, z: PyTree) -> State:
+    def pack(self, z: PyTree) -> PyTree:
         if self._as_told():
             return z
         pairs = zip(self.submodels, z, strict=True)

@@ -13,7 +13,7 @@ from jax.extend.core import Literal
 from jaxtyping import Array, Bool, Float, PyTree
 
 from .._flows import AbstractFlow, Pauses
-from ._base import PUBLIC, NeuronModel, State, replaced
+from ._base import PUBLIC, NeuronModel, replaced
 from ._columns import ColumnModel
 from ._multi import MultiNeuronModel
 
@@ -56,34 +56,36 @@ class Pausing(NeuronModel):
 
     # The public interface --------------------------------------------------------
 
-    def init_state(self, n_neurons: int) -> State:
+    def init_state(self, n_neurons: int) -> PyTree:
         """State at t0: that of the model inside, and nobody pauses."""
         zero = jnp.zeros((n_neurons,), self.dtype)
         rest = None if self.duration() is None else zero
         return Paused(self.neuron.init_state(n_neurons), zero, rest)
 
-    def dynamics(self, t: Any, y: State, args: Any) -> State:
+    def dynamics(self, t: Any, y: PyTree, args: Any) -> PyTree:
         """Time derivative; held channels and those who are not paused stand still."""
         return self._slope(y, self.neuron.dynamics(t, y.inner, args))
 
-    def spike_condition(self, t: Any, y: State, **kwargs: Any) -> Any:
+    def spike_condition(self, t: Any, y: PyTree, **kwargs: Any) -> Any:
         """Signed distance to threshold, (N,); negative during a pause."""
         return self._gap(y, self.neuron.spike_condition(t, y.inner, **kwargs))
 
-    def input_spike(self, y: State, from_idx: Any, to_idx: Any, valid_mask: Any) -> Any:
+    def input_spike(
+        self, y: PyTree, from_idx: Any, to_idx: Any, valid_mask: Any
+    ) -> PyTree:
         """State after a spike of `from_idx` arrived at `to_idx`."""
         if self.deaf() and self._pauses():
             valid_mask = valid_mask & ~(y.off[to_idx] > 0)
         inner = self.neuron.input_spike(y.inner, from_idx, to_idx, valid_mask)
         return y._replace(inner=inner)
 
-    def reset_spiked(self, y: State, spiked_mask: Any) -> State:
+    def reset_spiked(self, y: PyTree, spiked_mask: Any) -> PyTree:
         """State after the neurons in `spiked_mask` fired: they pause."""
         return self._pause(
             y, self.neuron.reset_spiked(y.inner, spiked_mask), spiked_mask
         )
 
-    def observe(self, y: State) -> Any:
+    def observe(self, y: PyTree) -> Any:
         """What the model inside shows."""
         return self.neuron.observe(y.inner)
 
@@ -116,10 +118,10 @@ class Pausing(NeuronModel):
         rest = None if z.rest is None else values
         return Paused(self.neuron.spread(values, z.inner), values, rest)
 
-    def unpack(self, y: State) -> PyTree:
+    def unpack(self, y: PyTree) -> PyTree:
         return y if self._as_told() else self._inside(y, self.neuron.unpack)
 
-    def pack(self, z: PyTree) -> State:
+    def pack(self, z: PyTree) -> PyTree:
         return z if self._as_told() else self._inside(z, self.neuron.pack)
 
     def slope(self, t: Any, z: PyTree, motion: Motion = None) -> PyTree:
