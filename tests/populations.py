@@ -171,7 +171,7 @@ MODELS = {
     ),
     "ALIF": Model(
         ALIF,
-        current(0.1, 1.3, 2.2, 0.1),
+        current(0.02, 1.3, 2.2, 0.02),
         lambda leaves: neurons.alif(**leaves, **ALIF_CONSTANTS),
         ALIF_CONSTANTS,
         exact=True,
@@ -196,7 +196,7 @@ MODELS = {
     ),
     "pIzhikevich": Model(
         pIzhikevich,
-        with_constants(current(1.5, 6.0, 14.0), **IZHI),
+        with_constants(current(0.5, 6.0, 14.0), **IZHI),
         lambda leaves: neurons.izhikevich(
             leaves["weights"],
             leaves["ic"],

@@ -43,6 +43,12 @@ CONSTANTS = {
 }
 PERIOD = 10.0 * np.log(2.0)  # of a LIF with ic = 2
 KEY = jax.random.PRNGKey(0)
+
+
+def slow(*value):
+    return pytest.param(*value, marks=pytest.mark.slow)
+
+
 INPUTS = np.array([[1.0, 9.0], [4.0, 20.0]])
 SILENCE = np.full((M, 2), INF)
 
@@ -186,11 +192,11 @@ def test_a_closed_form_stays_one(name):
 @pytest.mark.parametrize(
     ("mask", "expected"),
     [
-        (True, "Pauses"),
+        slow(True, "Pauses"),
         (0, "Pauses"),
         ([1, 0], "Pauses"),  # the current moves on as if nothing were held
         ([0, 1], "Numerical"),  # a current that stands still moves the potential
-        ([1, 1], "Pauses"),
+        slow([1, 1], "Pauses"),
     ],
 )
 def test_what_is_held_decides_on_the_closed_form(mask, expected):
@@ -209,7 +215,7 @@ def test_what_is_held_decides_on_the_closed_form(mask, expected):
 # When a period ends -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", [F32, F64])
+@pytest.mark.parametrize("dtype", [F32, slow(F64)])
 def test_no_period_is_no_wrapper_bit_for_bit(dtype):
     weights, ic = sample()
     plain = network(LIF, weights, ic, dtype=dtype).record(INPUTS)
@@ -266,7 +272,7 @@ def test_an_input_exactly_at_the_end_counts(dtype):
     np.testing.assert_array_equal(current(jnp.asarray(inputs, dtype)), 0.0)
 
 
-@pytest.mark.parametrize("block", [True, False])
+@pytest.mark.parametrize("block", [True, slow(False)])
 def test_periods_of_those_whom_one_arrival_fires_end_at_one_time(block):
     """Each one wakes, and fires if it is above threshold, a period after its spike."""
     weights, ic = sample()
@@ -328,7 +334,9 @@ NESTED = {
 }
 
 
-@pytest.mark.parametrize("name", NESTED)
+@pytest.mark.parametrize(
+    "name", [slow(name) if name.startswith("AMOS(AMOS") else name for name in NESTED]
+)
 def test_nested(name):
     wrap, oracle = NESTED[name]
     weights, ic = sample()
@@ -417,7 +425,7 @@ class OwnDict(Own):
         return unpack(y)
 
 
-@pytest.mark.parametrize("model", [Own, OwnDict])
+@pytest.mark.parametrize("model", [slow(Own), OwnDict])
 def test_a_users_model_in_wrappers(model):
     weights, ic = sample()
     given = {"init_weights": weights, "init_bias": ic, "dtype": F64}
@@ -497,7 +505,7 @@ def test_a_subclass_of_a_wrapped_class_jumps_as_it_likes():
     assert seen.shape == (N, 3, 1)
 
 
-@pytest.mark.parametrize("model", [EIF, Izhikevich])
+@pytest.mark.parametrize("model", [EIF, slow(Izhikevich)])
 def test_once_fired_and_not_frozen_stays_finite(model):
     ic = {EIF: 2.0, Izhikevich: 20.0}[model]
     net = network(AMOS(model), 1.0, ic, of=model)

@@ -55,7 +55,7 @@ class EventPropAdjoint(eqx.Module):
 
     As `adjoint=` of a network. Between events the adjoint variables follow their own
     differential equation backward in time, at events they jump (Wunderlich & Pehle,
-    Scientific Reports 11, 12829 (2021), eq. 4-5 and table 1; with delays Mészáros et
+    Scientific Reports 11, 12829 (2021), eq. 4-5 and table 2; with delays Mészáros et
     al. (2025)). What is kept for that are the events and the states at them, so that
     memory grows with the number of events and not with a solver's steps. It costs
     time: use it where memory is what is short, or to check the default gradient, with

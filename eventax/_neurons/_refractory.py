@@ -55,7 +55,7 @@ def Refractory(Cls: type[NeuronModel]) -> type[NeuronModel]:
         ...     tmem=10.0, init_weights=0.0, init_bias=2.0,
         ... )
         >>> net.spikes_until_t(None, 50.0, max_spikes=2)  # 6.93, and 8.93 later
-        Array([[ 6.93, 15.86]], dtype=float32)
+        Array([[ 6.9314723, 15.862946 ]], dtype=float32)
     """
 
     class Resting(Pausing):
