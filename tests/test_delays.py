@@ -1,6 +1,7 @@
 """Delays: how they are given, when a spike arrives, and how its time is learned."""
 
 import re
+from pathlib import Path
 
 import equinox as eqx
 import jax
@@ -630,3 +631,22 @@ def test_delays_alone_can_be_trained():
     np.testing.assert_allclose(trained.ttfs(inputs), trace.first_spikes(), atol=1e-9)
     # Who does not take part has kept its delay.
     assert trained.delays[3, 3] == 1.0
+
+
+# The page about them -----------------------------------------------------------------
+
+
+def test_the_page_runs(capsys):
+    page = Path(__file__).resolve().parents[1] / "docs" / "delays.md"
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    names = {}
+    exec(compile("".join(blocks), str(page), "exec"), names)  # our own text
+    shapes, times, pending = capsys.readouterr().out.splitlines()
+    assert shapes == "(4, 2) (4,)"
+    assert "inf" not in times
+    assert int(pending) <= 2
+    inputs = names["inputs"]
+    moved = names["trained"]
+    np.testing.assert_allclose(moved.ttfs(inputs), [9.0, 16.0], atol=1e-2)
+    before, after = names["delayed"].axonal_delays, moved.axonal_delays
+    np.testing.assert_array_equal(before, after)

@@ -122,7 +122,7 @@ def worst(found, expected):
 FAST = [
     (Case("LIF", "Refractory", "both"), of_spikes),
     (Case("PLIF"), of_states),
-    (Case("QIF", "", "axonal"), of_states),
+    (Case("QIF"), of_states),
     (Case("Izhikevich"), of_spikes),
 ]
 ALL = [*(Case(model) for model in MODELS), *CORE]
@@ -632,16 +632,16 @@ def memory(adjoint, stepsize=0.05, events=500, t_max=40.0):
 
 @pytest.mark.slow
 def test_memory_grows_with_events_and_not_with_steps():
-    fine, long = {"stepsize": 0.05 / 16}, {"t_max": 640.0}
+    fine, long = {"stepsize": 0.05 / 256}, {"t_max": 40.0 * 16}
     mine = memory(EventPropAdjoint())
     other = memory(None)
     print("bytes", mine, "by default", other)
     assert mine < other / 2
     assert memory(EventPropAdjoint(), **fine) == pytest.approx(mine, rel=0.01)
     assert memory(EventPropAdjoint(), **long) == pytest.approx(mine, rel=0.01)
-    by_default = [memory(None, **fine), memory(None, **long)]
+    by_default = memory(None, **fine)
     more = memory(EventPropAdjoint(), events=8000)
-    print("finer, longer", by_default, "more events", more)
-    assert min(by_default) > 1.5 * other
+    print("by default with finer steps", by_default, "more events", more)
+    assert by_default > 1.5 * other
     # States at events grow as the root of their number, and results in proportion.
     assert more > 1.5 * mine
