@@ -2,7 +2,17 @@
 
 from importlib.metadata import version
 
-from . import adjoint, evnn, io, neuron_models
+from . import (
+    adjoint,
+    datasets,
+    encoding,
+    evnn,
+    initialization,
+    io,
+    losses,
+    metrics,
+    neuron_models,
+)
 from .evnn import EvNN, FFEvNN
 
 __version__ = version("eventax")
@@ -12,7 +22,12 @@ __all__ = [
     "FFEvNN",
     "__version__",
     "adjoint",
+    "datasets",
+    "encoding",
     "evnn",
+    "initialization",
     "io",
+    "losses",
+    "metrics",
     "neuron_models",
 ]

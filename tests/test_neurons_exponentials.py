@@ -115,7 +115,7 @@ def crossing(c, p, q, a, b, horizon):
 
     def gap(t):
         x, y = p * jnp.exp(-a * t), q * jnp.exp(-b * t)
-        return c + x + y, -a * x - b * y
+        return c + x + y, -a * x - b * y, a * a * x + b * b * y
 
     ratio = -a * p / jnp.where(q == 0, 1, b * q)
     rises, turn = turning_point(a, b, -a * p - b * q, b * (a - b) * q, ratio)

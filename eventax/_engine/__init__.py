@@ -1,4 +1,6 @@
-from ._run import Run, Settings, run
+from ._run import Run, run
+from ._sender_rows import split_senders
+from ._settings import Settings
 from ._spikes import first_spikes, spike_trains, spikes_in_order
 
 __all__ = [
@@ -8,4 +10,5 @@ __all__ = [
     "run",
     "spike_trains",
     "spikes_in_order",
+    "split_senders",
 ]

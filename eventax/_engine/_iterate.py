@@ -15,18 +15,7 @@ from . import _event as ev
 from . import _queue as under_way
 from ._event import Event, Landed, land
 from ._queue import Pending, Queue
-
-# Why a simulation stopped.
-OK = 0
-TOO_MANY_EVENTS = 1
-NOT_FINITE = 2
-TOO_MANY_STEPS = 3
-NAN_INPUT = 4
-EARLY_INPUT = 5
-OUTSIDE_OBSERVATION = 6
-OUTSIDE_END = 7
-# From here on: the number of places that the queue was short of.
-QUEUE_FULL = 7
+from ._status import NOT_FINITE, OK, TOO_MANY_EVENTS
 
 
 class Problem(NamedTuple):

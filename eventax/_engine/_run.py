@@ -13,39 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from .._flows import AbstractFlow
-from ._iterate import (
-    EARLY_INPUT,
-    NAN_INPUT,
-    NOT_FINITE,
-    OK,
-    OUTSIDE_END,
-    OUTSIDE_OBSERVATION,
-    TOO_MANY_EVENTS,
-    TOO_MANY_STEPS,
-    Inputs,
-    Problem,
-)
+from ._iterate import Inputs, Problem
 from ._schedule import schedule
 from ._sender_rows import split_senders
+from ._settings import Settings
 from ._simulate import simulate
-
-# A queue too short is given more places than it was asked to have, up to this number,
-# so that the error can tell how many are needed.
-COUNTED = 256
-
-
-class Settings(NamedTuple):
-    """What a run needs besides model and inputs; hashable."""
-
-    flow: AbstractFlow
-    backward: AbstractFlow | None  # of gradients, if it goes from event to event
-    wmask: np.ndarray  # (N+M, N) bool
-    t0: float
-    max_time: float
-    max_events: int
-    capacity: int
-    checkpoints: int | None
+from ._status import OK, faults, messages_by_status, queue_messages, queue_room
 
 
 class Run(NamedTuple):
@@ -79,7 +52,7 @@ def run(
         t_end = jnp.asarray(settings.max_time, dtype)
     if observe_at is None:
         observe_at = jnp.zeros((0,), dtype)
-    problems = _problems_with_times(settings, in_spike_times, observe_at, t_end)
+    fault = faults(settings, in_spike_times, observe_at, t_end)
     # How delays move arrivals is differentiated where a spike arrives.
     fixed = None if delays is None else lax.stop_gradient(delays)
     in_spike_times = jnp.where(jnp.isnan(in_spike_times), jnp.inf, in_spike_times)
@@ -102,7 +75,7 @@ def run(
         n_neurons=n_neurons,
         max_events=settings.max_events,
         capacity=settings.capacity,
-        room=_queue_room(settings),
+        room=queue_room(settings),
         n_observations=observe_at.shape[0],
         awaited=awaited,
     )
@@ -116,12 +89,12 @@ def run(
         known_delays=known.delays,
         t0=t0,
         t_end=t_end,
-        fault=problems,
+        fault=fault,
     )
     chunk_length, n_chunks = _gradient_room(settings, known.times.shape[0])
-    messages = _messages(settings, chunk_length * n_chunks)
+    messages = messages_by_status(settings, chunk_length * n_chunks)
     if delays is not None:
-        messages += _queue_messages(settings)
+        messages += queue_messages(settings)
 
     def check(tree: PyTree, status: Int[Array, ""]) -> PyTree:
         return eqxi.branched_error_if(tree, status > OK, status, messages)
@@ -146,18 +119,6 @@ def run(
     )
 
 
-def _problems_with_times(
-    settings: Settings, in_spike_times: Array, observe_at: Array, t_end: Array
-) -> Int[Array, ""]:
-    t0, last = settings.t0, jnp.asarray(settings.max_time, in_spike_times.dtype)
-    inside = (observe_at >= t0) & (observe_at <= last)
-    end_inside = (t_end >= t0) & (t_end <= last)
-    problem = jnp.where(end_inside, OK, OUTSIDE_END)
-    problem = jnp.where(jnp.all(inside), problem, OUTSIDE_OBSERVATION)
-    problem = jnp.where(jnp.any(in_spike_times < t0), EARLY_INPUT, problem)
-    return jnp.where(jnp.any(jnp.isnan(in_spike_times)), NAN_INPUT, problem)
-
-
 def _gradient_room(settings: Settings, n_known: int) -> tuple[int, int]:
     """Length and number of the chunks through which a gradient can be taken.
 
@@ -179,65 +140,3 @@ def _gradient_room(settings: Settings, n_known: int) -> tuple[int, int]:
     likely = min(max(512, 2 * n_neurons), 2**20 // n_neurons)
     chunk_length = max(256, min(likely, segments), math.isqrt(segments))
     return chunk_length, -(-segments // chunk_length)
-
-
-def _queue_room(settings: Settings) -> int:
-    """Places in the queue. A spike takes one, so there are never more than spikes."""
-    return min(settings.max_events, max(settings.capacity, COUNTED))
-
-
-def _messages(settings: Settings, segments: int) -> list[str]:
-    """By status."""
-    t0, last = settings.t0, settings.max_time
-    messages = {
-        OK: "no error",
-        TOO_MANY_EVENTS: (
-            f"`max_event_steps` = {settings.max_events} was reached: a sample has more "
-            "events (spikes and arriving inputs) than that before its end. Raise "
-            "`max_event_steps`, shorten the simulation, or reduce the activity of the "
-            "network."
-        ),
-        NOT_FINITE: (
-            "The state became infinite or NaN during the simulation, or moves faster "
-            "than time can be told apart in the network's `dtype`. Check the "
-            "parameters for NaN and the neuron's dynamics for values at which they "
-            "diverge; with a numerical solver, take smaller steps (`solver_stepsize`, "
-            "`stepsize_controller`)."
-        ),
-        TOO_MANY_STEPS: (
-            f"The simulation takes more than {segments} steps, the most through which "
-            "a gradient is taken by default. Pass "
-            "`adjoint=diffrax.RecursiveCheckpointAdjoint(checkpoints=n)` with n*n at "
-            "least the number of steps, or take larger steps."
-        ),
-        NAN_INPUT: (
-            "`in_spike_times` must not contain NaN. Pad channels with fewer spikes "
-            "with `inf`."
-        ),
-        EARLY_INPUT: (
-            f"`in_spike_times` must not lie before `t0` = {t0}. Shift the input times, "
-            "or start the network earlier with `t0`."
-        ),
-        OUTSIDE_OBSERVATION: (
-            f"`comp_times` must lie between `t0` = {t0} and `max_solver_time` = "
-            f"{last}. Raise `max_solver_time` or leave those times out."
-        ),
-        OUTSIDE_END: (
-            f"`final_time` must lie between `t0` = {t0} and `max_solver_time` = "
-            f"{last}. Raise `max_solver_time` to look further."
-        ),
-    }
-    return [messages[k] for k in sorted(messages)]
-
-
-def _queue_messages(settings: Settings) -> list[str]:
-    """By the number of places that are missing, from 1 on."""
-    capacity, room = settings.capacity, _queue_room(settings)
-    full = (
-        f"`buffer_capacity` = {capacity} was reached: {{}} spikes were under way at "
-        "once, delayed and yet to arrive. Set `buffer_capacity={}`, shorten the "
-        "delays, or reduce the activity of the network."
-    )
-    missing = [full.format(n, n) for n in range(capacity + 1, room + 1)]
-    most = max(room, capacity)
-    return [*missing, full.format(f"more than {most}", settings.max_events)]

@@ -21,10 +21,6 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from .. import _stack
 from . import _event as ev
 from ._iterate import (
-    NOT_FINITE,
-    OK,
-    QUEUE_FULL,
-    TOO_MANY_STEPS,
     Core,
     Entry,
     Inputs,
@@ -37,6 +33,7 @@ from ._iterate import (
     start,
     store,
 )
+from ._status import NOT_FINITE, OK, QUEUE_FULL, TOO_MANY_STEPS
 
 
 class Outcome(NamedTuple):

@@ -1,4 +1,4 @@
-from ._base import AbstractFlow, Segment, rounding
+from ._base import AbstractFlow, Segment, rounding, weighted_time
 from ._closed_form import ClosedForm
 from ._eventprop import EventProp, EventPropAdjoint
 from ._numerical import Numerical
@@ -18,4 +18,5 @@ __all__ = [
     "Segment",
     "rising_root",
     "rounding",
+    "weighted_time",
 ]

@@ -111,6 +111,43 @@ class AbstractFlow(eqx.Module):
         Differentiable in `model`, `t` and `z`, at fixed lengths.
         """
 
+    # What a flow knows beyond, if it is in closed form ---------------------------
+
+    @property
+    def closed(self) -> bool:
+        """Whether the methods below exist, and `advance` takes a length per neuron."""
+        return False
+
+    def waits(self, model: Any, z: PyTree, horizon: Gaps) -> Gaps:
+        """Time until each neuron's next crossing, on a clock of its own.
+
+        0 where it is above threshold, inf where it does not cross within `horizon`.
+        """
+        raise NotImplementedError
+
+    def decay(self, model: Any, step: Any) -> PyTree:
+        """What `decayed` needs to know of the length of a way, for one length or many.
+
+        Apart from it, so that it is computed once for all neurons on the same way.
+        """
+        raise NotImplementedError
+
+    def decayed(self, model: Any, z: PyTree, decay: PyTree) -> PyTree:
+        """z at the end of a way."""
+        raise NotImplementedError
+
+    def potential(self, model: Any, z: PyTree) -> Gaps:
+        """What a readout is about."""
+        raise NotImplementedError
+
+    def turn(self, model: Any, z: PyTree) -> Gaps:
+        """Time until the extremum of the potential, inf if it has none."""
+        raise NotImplementedError
+
+    def area(self, model: Any, z: PyTree, end: PyTree, step: Any, rate: float) -> Gaps:
+        """Integral of the potential times exp(-rate t) on the way from z to `end`."""
+        raise NotImplementedError
+
     def route(self, length: Scalar) -> PyTree:
         """The way to t + length, no further than `find` went. Default: the length."""
         return length
@@ -124,3 +161,8 @@ def rounding(*times: Scalar) -> Scalar:
     """What rounding leaves uncertain about the given times; closer ones are equal."""
     largest = functools.reduce(jnp.maximum, [jnp.abs(t) for t in times])
     return 8 * jnp.finfo(largest.dtype).eps * largest
+
+
+def weighted_time(rate: float, step: Any) -> Any:
+    """The integral of exp(-rate t) over `step`."""
+    return step if rate == 0 else -jnp.expm1(-rate * step) / rate

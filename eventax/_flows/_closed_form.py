@@ -7,16 +7,40 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, PyTree
 
-from ._base import AbstractFlow, Scalar, Segment, rounding
+from ._base import AbstractFlow, Gaps, Scalar, Segment, rounding
 
 
 class ClosedForm(AbstractFlow):
-    """Flow of a model that states `solution(z, step)` and `crossing(z, horizon)`.
+    """Flow of a model that states `decay`, `decayed` and `crossing(z, horizon)`.
 
-    `solution` is z after time `step`. `crossing` is, per neuron, the time until the
-    gap first rises through 0 (0 if it is not negative now), inf if that is not within
-    `horizon`. A segment goes to the first of these times: there are no steps.
+    `decayed(z, decay(step))` is z after time `step`. `crossing` is, per neuron, the
+    time until the gap first rises through 0 (0 if it is not negative now), inf if that
+    is not within `horizon`. A segment goes to the first of these times: there are no
+    steps. Readouts ask for `turn` and `area`, which are about the
+    potential, the first column.
     """
+
+    @property
+    def closed(self) -> bool:
+        return True
+
+    def waits(self, model: Any, z: PyTree, horizon: Gaps) -> Gaps:
+        return model.crossing(z, horizon)
+
+    def decay(self, model: Any, step: Any) -> PyTree:
+        return model.decay(step)
+
+    def decayed(self, model: Any, z: PyTree, decay: PyTree) -> PyTree:
+        return model.decayed(z, decay)
+
+    def potential(self, model: Any, z: PyTree) -> Gaps:
+        return z[0]
+
+    def turn(self, model: Any, z: PyTree) -> Gaps:
+        return model.turn(z)
+
+    def area(self, model: Any, z: PyTree, end: PyTree, step: Any, rate: float) -> Gaps:
+        return model.area(z, end, step, rate)
 
     def find(
         self,
@@ -37,11 +61,11 @@ class ClosedForm(AbstractFlow):
         return Segment(
             time=time,
             route=step,
-            end=model.solution(z, step),
+            end=self.advance(model, t, z, step),
             crossed=reach & (times <= time),
             jumped=jnp.min(waits) <= 0,
             memory=memory,
         )
 
     def advance(self, model: Any, t: Scalar, z: PyTree, route: Scalar) -> PyTree:
-        return model.solution(z, route)
+        return model.decayed(z, model.decay(route))

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, PyTree
 
-from ._base import AbstractFlow, Gaps, Scalar, Segment
+from ._base import AbstractFlow, Gaps, Scalar, Segment, weighted_time
 
 
 class Motion(NamedTuple):
@@ -78,6 +78,39 @@ class Pauses(AbstractFlow):
 
     def ring(self, model: Any, z: PyTree, rings: Bool[Array, " neurons"]) -> PyTree:
         return model.ring(z, rings, self._motion(model))
+
+    @property
+    def closed(self) -> bool:
+        return self.flow.closed
+
+    def waits(self, model: Any, z: PyTree, horizon: Gaps) -> Gaps:
+        waits = self.flow.waits(model.neuron, z.inner, horizon)
+        return jnp.where(z.off > 0, jnp.inf, waits)
+
+    def decay(self, model: Any, step: Any) -> PyTree:
+        return self.flow.decay(model.neuron, step), step
+
+    def decayed(self, model: Any, z: PyTree, decay: PyTree) -> PyTree:
+        own, step = decay
+        inner = self.flow.decayed(model.neuron, z.inner, own)
+        return self._later(model, z, inner, step)
+
+    def potential(self, model: Any, z: PyTree) -> Gaps:
+        return self.flow.potential(model.neuron, z.inner)
+
+    def turn(self, model: Any, z: PyTree) -> Gaps:
+        turn = self.flow.turn(model.neuron, z.inner)
+        return jnp.where(self._stands(model, z), jnp.inf, turn)
+
+    def area(self, model: Any, z: PyTree, end: PyTree, step: Any, rate: float) -> Gaps:
+        area = self.flow.area(model.neuron, z.inner, end.inner, step, rate)
+        still = self.potential(model, z) * weighted_time(rate, step)
+        return jnp.where(self._stands(model, z), still, area)
+
+    def _stands(self, model: Any, z: PyTree) -> Any:
+        """Who is held at its potential, the first channel."""
+        held = model.held()
+        return (z.off > 0) & bool(held if held.ndim == 0 else held[0])
 
     def find(
         self,

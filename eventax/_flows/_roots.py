@@ -14,7 +14,7 @@ Flags = Bool[Array, "..."]
 
 
 def rising_root(
-    value_and_slope: Callable[[Values], tuple[Values, Values]],
+    derivatives: Callable[[Values], tuple[Values, Values, Values]],
     low: Values,
     high: Values,
     guess: Values,
@@ -23,35 +23,42 @@ def rising_root(
 ) -> Values:
     """Root of f in [low, high], where f(low) < 0 <= f(high) wherever `wanted`.
 
-    Newton's method, kept inside a bracket that shrinks at every step; where Newton
-    leaves the bracket or closes in too slowly, the bracket is halved. Stops at
-    rounding error. `guess` lies in [low, high]; entries that are not `wanted` return
-    anything in the bracket.
+    `derivatives` gives f, f' and f''. The parabola with these has its root near that of
+    f, also where f has a maximum just above 0, and converges cubically. It is kept
+    inside a bracket that shrinks at every step; where it leaves the bracket or closes
+    in too slowly, the bracket is halved. Stops at rounding error. `guess` lies in
+    [low, high]; entries that are not `wanted` return anything in the bracket.
     """
     eps = jnp.finfo(low.dtype).eps
 
     def body(carry):
-        k, low, high, x, moving = carry
-        f, df = value_and_slope(x)
+        k, low, high, x, before, moving = carry
+        f, slope, bend = derivatives(x)
         above = f >= 0
         low, high = jnp.where(above, low, x), jnp.where(above, x, high)
-        newton = x - f / jnp.where(df > 0, df, 1)
-        inside = (df > 0) & (newton >= low) & (newton <= high)
+        # Where the parabola has no root, its tangent has one.
+        root = jnp.sqrt(jnp.maximum(slope * slope - 2 * f * bend, 0))
+        span = jnp.where(root > 0, slope + root, 2 * slope)
+        new = x - 2 * f / jnp.where(span > 0, span, 1)
+        inside = (slope > 0) & (new >= low) & (new <= high)
         # From the tenth step on every other step halves, which bounds the count.
         halve = (k > 10) & (k % 2 == 0)
-        new = jnp.where(inside & ~halve, newton, 0.5 * (low + high))
+        new = jnp.where(inside & ~halve, new, 0.5 * (low + high))
         # Who has arrived stays there while others go on.
         new = jnp.where(moving, new, x)
         small = 2 * eps * jnp.maximum(jnp.abs(low), jnp.abs(high))
-        moving = moving & (jnp.abs(new - x) > small) & (high - low > small)
-        return k + 1, low, high, new, moving
+        change = jnp.abs(new - x)
+        # A small change that does not get smaller is what rounding makes of f.
+        noise = (change <= 64 * small) & (change >= before / 4)
+        moving = moving & (change > small) & (high - low > small) & ~noise
+        return k + 1, low, high, new, change, moving
 
     def cond(carry):
         k, *_, moving = carry
         return (k < max_steps) & eqxi.unvmap_any(moving)
 
-    start = (0, low, high, guess, wanted)
-    _, low, high, x, _ = lax.while_loop(cond, body, start)
+    start = (0, low, high, guess, jnp.full_like(low, jnp.inf), wanted)
+    _, low, high, x, *_ = lax.while_loop(cond, body, start)
     return jnp.clip(x, low, high)
 
 

@@ -84,12 +84,13 @@ def total_delays(
     """What each spike takes from sender to receiver; negative values act as 0."""
     if synaptic is None and axonal is None:
         return None
-    total = 0.0 if synaptic is None else _not_negative(synaptic)
+    total = 0.0 if synaptic is None else not_negative(synaptic)
     if axonal is not None:
-        total = total + jnp.repeat(_not_negative(axonal)[:, None], n_neurons, axis=1)
+        total = total + jnp.repeat(not_negative(axonal)[:, None], n_neurons, axis=1)
     return jnp.asarray(total)
 
 
-def _not_negative(delays: Array) -> Array:
+def not_negative(delays: Array) -> Array:
+    """The delays that are in force: negative ones act as 0."""
     # The derivative at 0 is that of longer delays, so that they can be learned.
     return jnp.where(delays >= 0, delays, 0)

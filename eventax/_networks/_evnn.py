@@ -12,12 +12,14 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
 from .._engine import Run, Settings, first_spikes, run, spike_trains, spikes_in_order
+from .._layers import Gauge, Highest, Integral, run_readout
 from .._neurons import NeuronModel
 from .._static import Constant
 from . import _checks as checks
 from ._choices import choose_flow, choose_gradient
 from ._connectivity import connectivity, selection
 from ._delays import draw_delays, total_delays
+from ._readouts import readout_flow, readouts
 
 
 class EvNN(eqx.Module):
@@ -405,6 +407,73 @@ class EvNN(eqx.Module):
         """
         return self._record(self._inputs_at(in_spike_times))
 
+    def max_over_time(self, in_spike_times: Any) -> Float[Array, " outputs"]:
+        """The highest potential of each output neuron until `max_solver_time`.
+
+        The maximum is found in closed form, between events too. Its derivative is that
+        of the potential at the time of the maximum. Potential means the first state
+        channel; of a neuron that fires, the threshold bounds it.
+
+        Arguments:
+            in_spike_times: (M, K) times of input spikes, padded with `inf`; None for no
+                input.
+
+        Returns:
+            (n_out,) potentials.
+
+        Raises:
+            ValueError: the shape is wrong, or output neurons are not all of one model
+                in closed form (`LI`, `LIF`, `PLIF`, `ALIF`, in wrappers or not).
+            EquinoxRuntimeError: as `record`.
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> from eventax import FFEvNN
+            >>> from eventax.neuron_models import LI
+            >>> net = FFEvNN(
+            ...     [1], 1, LI, 50.0, tsyn=5.0, tmem=10.0, init_weights=2.0,
+            ...     init_bias=0.0,
+            ... )
+            >>> net.max_over_time(jnp.array([[1.0]]))  # 2 / 4, when i has halved twice
+            Array([0.5], dtype=float32)
+        """
+        return self._gauged(self._inputs_at(in_spike_times), Highest())
+
+    def integral(
+        self, in_spike_times: Any, decay: float | None = None
+    ) -> Float[Array, " outputs"]:
+        r"""The integral of each output neuron's potential until `max_solver_time`.
+
+        $$\int_{t_0}^{T} v(t)\, e^{-t/\mathtt{decay}}\, dt$$
+
+        exactly, in closed form; without `decay` the weight is 1.
+
+        Arguments:
+            in_spike_times: (M, K) times of input spikes, padded with `inf`; None for no
+                input.
+            decay: time constant of the weight, positive; in the user's time unit.
+
+        Returns:
+            (n_out,) potential times time.
+
+        Raises:
+            ValueError: as `max_over_time`, or `decay` is not positive.
+            EquinoxRuntimeError: as `record`.
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> from eventax import FFEvNN
+            >>> from eventax.neuron_models import LI
+            >>> net = FFEvNN(
+            ...     [1], 1, LI, 500.0, tsyn=5.0, tmem=10.0, init_weights=2.0,
+            ...     init_bias=0.0,
+            ... )
+            >>> net.integral(jnp.array([[1.0]]))  # weight times tsyn
+            Array([10.], dtype=float32)
+        """
+        rate = 0.0 if decay is None else 1 / checks.check_positive("decay", decay)
+        return self._gauged(self._inputs_at(in_spike_times), Integral(rate))
+
     # Values become arrays before `jit`: it would compile again for every new number.
 
     def _inputs_at(self, in_spike_times: Any) -> Float[Array, "inputs spikes"]:
@@ -435,11 +504,28 @@ class EvNN(eqx.Module):
         times, neurons = spikes_in_order(done, self.output_no_spike_value)
         return times, neurons, done.pending
 
+    @eqx.filter_jit
+    def _gauged(self, inputs: Array, gauge: Gauge) -> Array:
+        model = readouts(self.neuron_model, self.n_neurons, self.output_indices)
+        delays = total_delays(self.delays, self.axonal_delays, self.n_neurons)
+        chosen = self.output_indices
+        (values,) = run_readout(
+            self._settings(),
+            readout_flow(model),
+            model,
+            self._wmask.value[:, chosen],
+            inputs,
+            self._run(inputs),
+            None if delays is None else delays[:, chosen],
+            (gauge,),
+        )
+        return values
+
     def _output_ids(self) -> Int[Array, " outputs"]:
         return jnp.asarray(self.output_indices, jnp.int32)
 
-    def _run(self, inputs: Array, **wishes: Any) -> Run:
-        settings = Settings(
+    def _settings(self) -> Settings:
+        return Settings(
             flow=self._flow.value,
             backward=self._backward.value,
             wmask=self._wmask.value,
@@ -449,5 +535,7 @@ class EvNN(eqx.Module):
             capacity=self._capacity,
             checkpoints=self._checkpoints,
         )
+
+    def _run(self, inputs: Array, **wishes: Any) -> Run:
         delays = total_delays(self.delays, self.axonal_delays, self.n_neurons)
-        return run(settings, self.neuron_model, inputs, delays, **wishes)
+        return run(self._settings(), self.neuron_model, inputs, delays, **wishes)

@@ -4,6 +4,7 @@ from ._base import NeuronModel
 from ._egru import EGRU
 from ._eif import EIF
 from ._izhikevich import Izhikevich
+from ._li import LI
 from ._lif import LIF
 from ._multi import MultiNeuronModel
 from ._pizhikevich import pIzhikevich
@@ -17,6 +18,7 @@ __all__ = [
     "AMOS",
     "EGRU",
     "EIF",
+    "LI",
     "LIF",
     "PLIF",
     "PQIF",

@@ -10,9 +10,9 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
-from .._flows import AbstractFlow, ClosedForm
+from .._flows import AbstractFlow, ClosedForm, weighted_time
 from .._static import Constant
 from ._columns import Column, ColumnModel, Columns
 from ._exponentials import first_crossing, turning_point
@@ -171,14 +171,26 @@ class ALIF(ColumnModel):
         numerical = self.overrides("dynamics", "spike_condition")
         return None if numerical else ClosedForm()
 
-    def solution(self, z: Columns, step: Float[Array, "*shape"]) -> Columns:
-        """v and b after `step`: each relaxes exponentially."""
-        v, b = z
-        b0 = self.b0.value
-        v = self.ic + (v - self.ic) * jnp.exp(-step / self.tmem.value)
-        return v, b0 + (b - b0) * jnp.exp(-step / self.ta.value)
+    def decay(self, step: Float[Array, "*shape"]) -> PyTree:
+        """exp(-t/τm) and exp(-t/ta)."""
+        return jnp.exp(-step / self.tmem.value), jnp.exp(-step / self.ta.value)
 
-    def crossing(self, z: Columns, horizon: Float[Array, ""]) -> Column:
+    def decayed(self, z: Columns, decay: PyTree) -> Columns:
+        """v and b later: each relaxes exponentially."""
+        (v, b), (decay_m, decay_a), b0 = z, decay, self.b0.value
+        return self.ic + (v - self.ic) * decay_m, b0 + (b - b0) * decay_a
+
+    def turn(self, z: Columns) -> Column:
+        """Never: v approaches ic, and does not turn."""
+        return jnp.full_like(z[0], jnp.inf)
+
+    def area(self, z: Columns, end: Columns, step: Any, rate: float) -> Column:
+        """Integral of v exp(-rate t) on the way from z to `end`, by parts."""
+        tau_m, shrink = self.tmem.value, jnp.exp(-rate * step)
+        current = self.ic * weighted_time(rate, step)
+        return (current - tau_m * (end[0] * shrink - z[0])) / (1 + rate * tau_m)
+
+    def crossing(self, z: Columns, horizon: Float[Array, "*shape"]) -> Column:
         """Time until v first reaches b, inf if not within `horizon`.
 
         The gap is a constant plus two exponentials, p exp(-at) - q exp(-ct), so it has
@@ -189,12 +201,12 @@ class ALIF(ColumnModel):
         p, q = v - self.ic, b - self.b0.value
         limit = self.ic - self.b0.value
 
-        def gap_and_slope(step: Column) -> tuple[Column, Column]:
-            v_then, b_then = self.solution(z, step)
-            slope = a * (self.ic - v_then) - c * (self.b0.value - b_then)
-            return v_then - b_then, slope
+        def gap_then(step: Column) -> tuple[Column, Column, Column]:
+            v_then, b_then = self.decayed(z, self.decay(step))
+            dv, db = a * (self.ic - v_then), c * (self.b0.value - b_then)
+            return v_then - b_then, dv - db, c * db - a * dv
 
         ratio = a * p / jnp.where(q == 0, 1, c * q)
         slope, bend = c * q - a * p, -c * (a - c) * q
         rises, turn = turning_point(a, c, slope, bend, ratio)
-        return first_crossing(gap_and_slope, v - b, rises, turn, limit, horizon)
+        return first_crossing(gap_then, v - b, rises, turn, limit, horizon)

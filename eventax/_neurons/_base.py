@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import equinox as eqx
@@ -75,6 +76,16 @@ class NeuronModel(eqx.Module):
     by_neuron: ClassVar[bool] = True
     """Whether every array of the state has the neurons as its leading axis."""
 
+    independent: ClassVar[bool] = False
+    """Whether neurons do not depend on each other but for the spikes they receive.
+
+    A class that says so promises that motion, threshold, reset and arrival of a neuron
+    read its own state and its own parameters only, and that every array with a value
+    for each neuron has the neurons as its last axis. Feed-forward networks of it are
+    simulated layer by layer. What a class says does not hold for a subclass that writes
+    one of its methods anew.
+    """
+
     drives: ClassVar[tuple[str, ...]] = ("ic",)
     """Parameters (N,) without which a neuron is at rest."""
 
@@ -127,6 +138,19 @@ class NeuronModel(eqx.Module):
     # A model may hold its state in another form while the engine runs (`unpack`) and
     # answer the questions below in that form.
 
+    def is_independent(self) -> bool:
+        """Whether the class that wrote the equations declares itself `independent`."""
+        for cls in type(self).__mro__:
+            if "independent" in vars(cls):
+                return bool(vars(cls)["independent"])
+            if any(name in vars(cls) for name in PUBLIC):
+                return False
+        return False
+
+    def kinds(self, n_neurons: int) -> np.ndarray:
+        """A number for each neuron, the same for those of one model."""
+        return np.zeros((n_neurons,), int)
+
     def flow(self) -> AbstractFlow | None:
         """How the state moves between events; None means by numerical integration."""
         return None
@@ -137,24 +161,48 @@ class NeuronModel(eqx.Module):
 
     def padded(self, n_neurons: int, width: int) -> NeuronModel:
         """The same population with neurons added that nobody hears."""
-        n, extra = n_neurons, width - n_neurons
+        extra = (0, width - n_neurons)
 
         def pad(name: str, x: Any) -> Any:
+            if isinstance(x, np.ndarray):
+                return np.pad(x, extra, mode="edge")
+            if x.ndim > 1:
+                return jnp.pad(x, [*[(0, 0)] * (x.ndim - 1), extra])
+            # Without a drive they are quiet.
+            return jnp.pad(x, extra, mode="constant" if name in self.drives else "edge")
+
+        return self._per_neuron(n_neurons, pad, lambda m: m.padded(n_neurons, width))
+
+    def part(self, n_neurons: int, chosen: slice | np.ndarray) -> NeuronModel:
+        """The population of the chosen neurons, which hear the same senders."""
+        return self._per_neuron(
+            n_neurons, lambda _, x: x[..., chosen], lambda m: m.part(n_neurons, chosen)
+        )
+
+    def _per_neuron(
+        self,
+        n_neurons: int,
+        change: Callable[[str, Any], Any],
+        change_inside: Callable[[NeuronModel], NeuronModel],
+    ) -> NeuronModel:
+        """A copy in which `change(name, x)` replaces what holds a value per neuron.
+
+        That is every array whose last axis is the neurons. Those in constants are NumPy
+        arrays, all others are JAX's. `change_inside` does the same to a model inside.
+        """
+
+        def changed(name: str, x: Any) -> Any:
             if isinstance(x, NeuronModel):
-                return x.padded(n_neurons, width)
-            if isinstance(x, Constant) and np.shape(x.value) == (n,):
-                return Constant(np.pad(x.value, (0, extra), mode="edge"))
-            if isinstance(x, jax.Array | np.ndarray) and x.shape == (n,):
-                # Without a drive they are quiet.
-                mode = "constant" if name in self.drives else "edge"
-                return jnp.pad(x, (0, extra), mode=mode)
-            if isinstance(x, jax.Array | np.ndarray) and x.shape[1:] == (n,):
-                return jnp.pad(x, [(0, 0), (0, extra)])
+                return change_inside(x)
+            if isinstance(x, Constant) and np.shape(x.value) == (n_neurons,):
+                return Constant(change(name, np.asarray(x.value)))
+            if isinstance(x, jax.Array | np.ndarray) and x.shape[-1:] == (n_neurons,):
+                return change(name, jnp.asarray(x))
             return x
 
         copy = object.__new__(type(self))
         for field in dataclasses.fields(self):
-            value = pad(field.name, getattr(self, field.name))
+            value = changed(field.name, getattr(self, field.name))
             object.__setattr__(copy, field.name, value)
         return copy
 

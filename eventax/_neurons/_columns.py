@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -22,6 +22,8 @@ class ColumnModel(NeuronModel):
     fuses a whole step into few loops, which it cannot do through stacks and slices.
     A user's subclass may override any public method: the engine then uses that one.
     """
+
+    independent: ClassVar[bool] = True
 
     @abc.abstractmethod
     def start(self, n_neurons: int) -> Columns:

@@ -120,17 +120,18 @@ def turning_point(
 
 
 def first_crossing(
-    gap_and_slope: Callable[[Column], tuple[Column, Column]],
+    gap_then: Callable[[Column], tuple[Column, Column, Column]],
     gap: Column,
     rises: Bool[Array, " neurons"],
     turn: Column,
     limit: Column,
-    horizon: Float[Array, ""],
+    horizon: Float[Array, "*shape"],
 ) -> Column:
     """Time until a gap with at most one extremum first rises through 0, else inf.
 
     0 where it is not negative now. `rises` tells whether it rises now, `turn` the time
-    of its extremum (inf if it has none), `limit` its value at infinity.
+    of its extremum (inf if it has none), `limit` its value at infinity. `gap_then` is
+    the gap after a time, with its first and second derivative.
 
     Between now, the extremum and the horizon the gap is monotone, and the interval in
     which it rises brackets the crossing. Compute the gap as the difference of two
@@ -141,7 +142,7 @@ def first_crossing(
     high = jnp.where(rises, end, horizon)
     # Without a maximum it tends to its limit from below, which it may round to.
     goes_above = (rises & (turn < jnp.inf)) | (limit > 0)
-    reaches = (gap_and_slope(high)[0] >= 0) & goes_above
+    reaches = (gap_then(high)[0] >= 0) & goes_above
     crosses = reaches & (gap < 0) & (high > low)
-    root = rising_root(gap_and_slope, low, high, low, crosses)
+    root = rising_root(gap_then, low, high, low, crosses)
     return jnp.where(gap >= 0, 0, jnp.where(crosses, root, jnp.inf))

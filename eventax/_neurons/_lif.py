@@ -5,40 +5,25 @@
 
 from __future__ import annotations
 
-import abc
 from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._flows import AbstractFlow, ClosedForm
 from .._static import Constant
-from ._columns import Column, ColumnModel, Columns
-from ._exponentials import exponentials, first_crossing, turning_point
+from ._columns import Column, Columns
+from ._exponentials import first_crossing
+from ._li import AbstractLI
 from ._parameters import FanIn, check_reset, constant, draw_weights_and_bias
 
 
-class AbstractLIF(ColumnModel):
-    """The LIF equations and their solution; a subclass says where τ come from."""
+class AbstractLIF(AbstractLI):
+    """The LIF equations: leaky integrators with a threshold and a reset."""
 
-    weights: eqx.AbstractVar[Float[Array, "senders neurons"]]
-    ic: eqx.AbstractVar[Float[Array, " neurons"]]
     thresh: eqx.AbstractVar[Constant]
     vreset: eqx.AbstractVar[Constant]
     reset_grad_preserve: eqx.AbstractVar[bool]
-
-    @abc.abstractmethod
-    def time_constants(self) -> tuple[Any, Any]:
-        """(τm, τs), each a scalar or (N,)."""
-
-    def start(self, n_neurons: int) -> Columns:
-        zero = jnp.zeros((n_neurons,), self.dtype)
-        return zero, zero
-
-    def derivative(self, v: Column, i: Column) -> Columns:
-        tau_m, tau_s = self.time_constants()
-        return (i + self.ic - v) / tau_m, -i / tau_s
 
     def distance(self, v: Column, i: Column) -> Column:
         return v - self.thresh.value
@@ -49,44 +34,20 @@ class AbstractLIF(ColumnModel):
             return jnp.where(fired, v - drop, v), i
         return jnp.where(fired, self.vreset.value, v), i
 
-    def arrive(self, rows: list[Column], v: Column, i: Column) -> Columns:
-        (w,) = rows
-        return v, i + w
-
-    def weight_leaves(self) -> list[Any]:
-        return [self.weights]
-
-    # Closed form -----------------------------------------------------------------
-
-    def flow(self) -> AbstractFlow | None:
-        numerical = self.overrides("dynamics", "spike_condition")
-        return None if numerical else ClosedForm()
-
-    def solution(self, z: Columns, step: Float[Array, "*shape"]) -> Columns:
-        """v and i after `step`: v is the constant ic plus two exponentials."""
-        v, i = z
-        tau_m, tau_s = self.time_constants()
-        decay_m, decay_s, response = exponentials(1 / tau_m, 1 / tau_s, step)
-        return self.ic + (v - self.ic) * decay_m + i * response / tau_m, i * decay_s
-
-    def crossing(self, z: Columns, horizon: Float[Array, ""]) -> Column:
-        """Time until v first rises through threshold, inf if not within `horizon`.
-
-        u = τm v' obeys u' = -u/τm - i/τs, so v has at most one extremum.
-        """
-        v, i = z
+    def crossing(self, z: Columns, horizon: Float[Array, "*shape"]) -> Column:
+        """Time until v first rises through threshold, inf if not within `horizon`."""
         tau_m, tau_s = self.time_constants()
         a, b = 1 / tau_m, 1 / tau_s
         ic, thresh = self.ic, self.thresh.value
 
-        def gap_and_slope(step: Column) -> tuple[Column, Column]:
-            v_then, i_then = self.solution(z, step)
-            return v_then - thresh, (i_then + ic - v_then) * a
+        def gap_then(step: Column) -> tuple[Column, Column, Column]:
+            v, i = self.decayed(z, self.decay(step))
+            u = i + ic - v
+            return v - thresh, u * a, -(u * a + i * b) * a
 
-        ratio = (a * i - (a - b) * (v - ic)) / jnp.where(i == 0, 1, b * i)
-        rises, turn = turning_point(a, b, i + ic - v, b * i, ratio)
-        limit = ic - thresh
-        return first_crossing(gap_and_slope, v - thresh, rises, turn, limit, horizon)
+        rises, turn = self.extremum(z)
+        gap, limit = z[0] - thresh, ic - thresh
+        return first_crossing(gap_then, gap, rises, turn, limit, horizon)
 
 
 class LIF(AbstractLIF):

@@ -113,6 +113,14 @@ class MultiNeuronModel(NeuronModel):
         order = np.argsort(self.type_ids.value, kind="stable")
         return jnp.concatenate(parts)[np.argsort(order)]
 
+    def part(self, n_neurons: int, chosen: slice | np.ndarray) -> NeuronModel:
+        """Of neurons that are all of one sub-model, a population of that one."""
+        numbers = np.arange(n_neurons)[chosen]
+        ids = self.type_ids.value
+        (kind,) = np.unique(ids[numbers])
+        within = np.searchsorted(np.flatnonzero(ids == kind), numbers)
+        return self.submodels[kind].part(int(np.sum(ids == kind)), within)
+
     def _rows(self, rows: list[Any]) -> list[list[Any]]:
         remaining = iter(rows)
         counts = [len(m.sender_leaves()) for m in self.submodels]
@@ -170,6 +178,13 @@ class MultiNeuronModel(NeuronModel):
 
     def _as_told(self) -> bool:
         return self.overrides(*PUBLIC)
+
+    def is_independent(self) -> bool:
+        parts = [m.is_independent() for m in self.submodels]
+        return all(parts) and not self._as_told()
+
+    def kinds(self, n_neurons: int) -> np.ndarray:
+        return self.type_ids.value
 
     def flow(self) -> AbstractFlow | None:
         flows = [m.flow() for m in self.submodels]

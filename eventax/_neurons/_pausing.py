@@ -100,6 +100,12 @@ class Pausing(NeuronModel):
         """Whether a user's subclass replaced one of these public methods."""
         return replaced(self, Pausing, *methods)
 
+    def is_independent(self) -> bool:
+        return self.neuron.is_independent() and not self.overrides(*PUBLIC)
+
+    def kinds(self, n_neurons: int) -> np.ndarray:
+        return self.neuron.kinds(n_neurons)
+
     def flow(self) -> AbstractFlow | None:
         own = self.neuron.flow()
         if own is None or self.overrides(*PUBLIC) or not self._free_ones_are_free():

@@ -1,0 +1,84 @@
+"""Arguments of the functions on spike times, checked where Python can see them.
+
+A value that JAX traces has no number to look at, and passes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Float, Int
+
+
+def visible(value: Any) -> np.ndarray | None:
+    """The value, None while JAX traces it."""
+    return None if isinstance(value, Tracer) else np.asarray(value)
+
+
+def check_finite(name: str, value: Any) -> None:
+    """Finite numbers."""
+    seen = visible(value)
+    if seen is not None and not np.all(np.isfinite(seen)):
+        raise ValueError(f"`{name}` must be finite; got {value!r}.")
+
+
+def check_positive(name: str, value: Any) -> None:
+    """Finite numbers above 0."""
+    check_finite(name, value)
+    seen = visible(value)
+    if seen is not None and not np.all(seen > 0):
+        raise ValueError(f"`{name}` must be positive; got {value!r}.")
+
+
+def check_not_negative(name: str, value: Any) -> None:
+    """Finite numbers, at least 0."""
+    check_finite(name, value)
+    seen = visible(value)
+    if seen is not None and not np.all(seen >= 0):
+        raise ValueError(f"`{name}` must not be negative; got {value!r}.")
+
+
+def check_range(low: tuple[str, Any], high: tuple[str, Any]) -> None:
+    """Two finite times, each with its name, the second one later."""
+    for name, value in (low, high):
+        check_finite(name, value)
+    first, last = visible(low[1]), visible(high[1])
+    if first is not None and last is not None and not np.all(first < last):
+        raise ValueError(
+            f"`{high[0]}` must be above `{low[0]}` = {low[1]!r}; got {high[1]!r}."
+        )
+
+
+def as_floats(value: Any) -> Float[Array, "*batch"]:
+    """The value as an array of its own float type, or of JAX's if it holds integers."""
+    array = jnp.asarray(value)
+    return array.astype(jnp.result_type(array, 0.0))
+
+
+def as_labels(
+    labels: Any, values: Float[Array, "*batch classes"]
+) -> Int[Array, "*batch"]:
+    """One label for each sample of `values`, whose last axis is that of classes."""
+    batch, n = values.shape[:-1], values.shape[-1]
+    if np.shape(labels) != batch:
+        raise ValueError(
+            "`labels` must have one entry per sample, that is the shape of the outputs "
+            f"without their last axis, {batch}; got shape {np.shape(labels)}."
+        )
+    seen = visible(labels)
+    array = jnp.asarray(labels)
+    if not jnp.issubdtype(array.dtype, jnp.integer):
+        raise TypeError(
+            f"`labels` must be whole numbers, the index of a class; got dtype "
+            f"{array.dtype}. Use `jnp.argmax(labels, axis=-1)` on one-hot labels."
+        )
+    if seen is not None and not np.all((seen >= 0) & (seen < n)):
+        wrong = seen[(seen < 0) | (seen >= n)]
+        raise ValueError(
+            f"`labels` must lie between 0 and {n - 1}, as there are {n} outputs; got "
+            f"{wrong.flat[0]}."
+        )
+    return array.astype(int)

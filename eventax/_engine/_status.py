@@ -1,0 +1,98 @@
+"""Why a simulation stopped, and what its user is told."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array, Int
+
+from ._settings import Settings
+
+OK = 0
+TOO_MANY_EVENTS = 1
+NOT_FINITE = 2
+TOO_MANY_STEPS = 3
+NAN_INPUT = 4
+EARLY_INPUT = 5
+OUTSIDE_OBSERVATION = 6
+OUTSIDE_END = 7
+# From here on: the number of places that the queue was short of.
+QUEUE_FULL = 7
+
+# A queue too short is given more places than it was asked to have, up to this number,
+# so that the error can tell how many are needed.
+COUNTED = 256
+
+
+def faults(
+    settings: Settings, in_spike_times: Array, observe_at: Array, t_end: Array
+) -> Int[Array, ""]:
+    """What is wrong with the times that a user gave; OK if nothing is."""
+    t0, last = settings.t0, jnp.asarray(settings.max_time, in_spike_times.dtype)
+    inside = (observe_at >= t0) & (observe_at <= last)
+    end_inside = (t_end >= t0) & (t_end <= last)
+    problem = jnp.where(end_inside, OK, OUTSIDE_END)
+    problem = jnp.where(jnp.all(inside), problem, OUTSIDE_OBSERVATION)
+    problem = jnp.where(jnp.any(in_spike_times < t0), EARLY_INPUT, problem)
+    return jnp.where(jnp.any(jnp.isnan(in_spike_times)), NAN_INPUT, problem)
+
+
+def queue_room(settings: Settings) -> int:
+    """Places in the queue. A spike takes one, so there are never more than spikes."""
+    return min(settings.max_events, max(settings.capacity, COUNTED))
+
+
+def messages_by_status(settings: Settings, segments: int) -> list[str]:
+    """By status."""
+    t0, last = settings.t0, settings.max_time
+    messages = {
+        OK: "no error",
+        TOO_MANY_EVENTS: (
+            f"`max_event_steps` = {settings.max_events} was reached: a sample has more "
+            "events (spikes and arriving inputs) than that before its end. Raise "
+            "`max_event_steps`, shorten the simulation, or reduce the activity of the "
+            "network."
+        ),
+        NOT_FINITE: (
+            "The state became infinite or NaN during the simulation, or moves faster "
+            "than time can be told apart in the network's `dtype`. Check the "
+            "parameters for NaN and the neuron's dynamics for values at which they "
+            "diverge; with a numerical solver, take smaller steps (`solver_stepsize`, "
+            "`stepsize_controller`)."
+        ),
+        TOO_MANY_STEPS: (
+            f"The simulation takes more than {segments} steps, the most through which "
+            "a gradient is taken by default. Pass "
+            "`adjoint=diffrax.RecursiveCheckpointAdjoint(checkpoints=n)` with n*n at "
+            "least the number of steps, or take larger steps."
+        ),
+        NAN_INPUT: (
+            "`in_spike_times` must not contain NaN. Pad channels with fewer spikes "
+            "with `inf`."
+        ),
+        EARLY_INPUT: (
+            f"`in_spike_times` must not lie before `t0` = {t0}. Shift the input times, "
+            "or start the network earlier with `t0`."
+        ),
+        OUTSIDE_OBSERVATION: (
+            f"`comp_times` must lie between `t0` = {t0} and `max_solver_time` = "
+            f"{last}. Raise `max_solver_time` or leave those times out."
+        ),
+        OUTSIDE_END: (
+            f"`final_time` must lie between `t0` = {t0} and `max_solver_time` = "
+            f"{last}. Raise `max_solver_time` to look further."
+        ),
+    }
+    return [messages[k] for k in sorted(messages)]
+
+
+def queue_messages(settings: Settings) -> list[str]:
+    """By the number of places that are missing, from 1 on."""
+    capacity, room = settings.capacity, queue_room(settings)
+    full = (
+        f"`buffer_capacity` = {capacity} was reached: {{}} spikes were under way at "
+        "once, delayed and yet to arrive. Set `buffer_capacity={}`, shorten the "
+        "delays, or reduce the activity of the network."
+    )
+    missing = [full.format(n, n) for n in range(capacity + 1, room + 1)]
+    most = max(room, capacity)
+    return [*missing, full.format(f"more than {most}", settings.max_events)]

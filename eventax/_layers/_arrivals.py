@@ -1,0 +1,137 @@
+"""What arrives at a layer, in order of time."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.lax as lax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+
+class Arrivals(NamedTuple):
+    """Spikes that arrive at a layer, and times at which it is to be observed.
+
+    The first entry is the start, where nothing arrives; entries that are not used are
+    at the end. Senders are rows of the layer's weights, -1 where nobody sends. With
+    synaptic delays each neuron has an order of its own, a further axis.
+    """
+
+    times: Float[Array, "entries ..."]
+    senders: Int[Array, "entries ..."]
+    seen: Int[Array, "entries ..."] | None  # number of the observation, or -1
+    length: Int[Array, ""]  # entries up to the last one used, of any neuron
+
+
+class Window(NamedTuple):
+    """Some consecutive entries, with the time at which the next one comes."""
+
+    times: Float[Array, "entries_and_next ..."]
+    senders: Int[Array, "entries ..."]
+    seen: Int[Array, "entries ..."] | None
+
+
+def in_order(
+    times: Float[Array, " spikes"],
+    senders: Int[Array, " spikes"],
+    observe_at: Float[Array, " observations"],
+    delays: Float[Array, "senders neurons"] | None,
+    t0: Float[Array, ""],
+    t_end: Float[Array, ""],
+    window: int,
+) -> Arrivals:
+    """Arrivals of spikes that are in order of time, and of the sender at one time.
+
+    They are padded to whole windows and to one entry more. What arrives at one time
+    comes before an observation then.
+    """
+    n_seen, n_neurons = observe_at.shape[0], None
+    if delays is not None:
+        n_neurons = delays.shape[1]
+        times = times[:, None] + delays[senders]
+        senders = jnp.broadcast_to(senders[:, None], times.shape)
+    used = times <= t_end
+    senders = jnp.where(used, senders, -1)
+    times = jnp.where(used, times, t_end)
+
+    def more(count: int, value: Array, dtype: jnp.dtype) -> Array:
+        shape = (count,) if n_neurons is None else (count, n_neurons)
+        value = value.reshape(-1, *[1] * (len(shape) - 1))
+        return jnp.broadcast_to(value, shape).astype(dtype)
+
+    seen = None
+    if n_seen:
+        seen = jnp.full(senders.shape, -1, jnp.int32)
+        seen = jnp.concatenate([seen, more(n_seen, jnp.arange(n_seen), jnp.int32)])
+        used = jnp.concatenate([used, more(n_seen, jnp.asarray(True), jnp.bool_)])
+        times = jnp.concatenate([times, more(n_seen, observe_at, times.dtype)])
+        nobody = more(n_seen, jnp.asarray(-1), senders.dtype)
+        senders = jnp.concatenate([senders, nobody])
+    if n_seen or delays is not None:
+        keys = jnp.where(used, lax.stop_gradient(times), jnp.inf)
+        order = jnp.argsort(keys, axis=0, stable=True)
+        times, senders = (jnp.take_along_axis(x, order, 0) for x in (times, senders))
+        seen = None if seen is None else jnp.take_along_axis(seen, order, 0)
+    length = 1 + jnp.max(jnp.sum(used, axis=0, dtype=jnp.int32))
+    end = -(1 + times.shape[0]) % window + 1
+    none = jnp.asarray(-1)
+    return Arrivals(
+        times=jnp.concatenate(
+            [more(1, t0, times.dtype), times, more(end, t_end, times.dtype)]
+        ),
+        senders=jnp.concatenate(
+            [more(1, none, jnp.int32), senders, more(end, none, jnp.int32)]
+        ),
+        seen=None
+        if seen is None
+        else jnp.concatenate(
+            [more(1, none, jnp.int32), seen, more(end, none, jnp.int32)]
+        ),
+        length=length,
+    )
+
+
+def window_at(arrivals: Arrivals, number: Int[Array, ""], size: int) -> Window:
+    """The window of that number."""
+    start = number * size
+
+    def cut(x: Array, length: int) -> Array:
+        return lax.dynamic_slice_in_dim(x, start, length, axis=0)
+
+    return Window(
+        cut(arrivals.times, size + 1),
+        cut(arrivals.senders, size),
+        None if arrivals.seen is None else cut(arrivals.seen, size),
+    )
+
+
+def rows_of(
+    leaves: list[Float[Array, "senders neurons"]], senders: Int[Array, "entries ..."]
+) -> list[Float[Array, "entries neurons"]]:
+    """What each entry brings to each neuron."""
+    there = jnp.maximum(senders, 0)
+    if senders.ndim == 1:
+        return [leaf[there] for leaf in leaves]
+    return [jnp.take_along_axis(leaf, there, axis=0) for leaf in leaves]
+
+
+def add_rows(
+    leaves: list[Float[Array, "senders neurons"]],
+    senders: Int[Array, "entries ..."],
+    rows: list[Float[Array, "entries neurons"]],
+) -> list[Float[Array, "senders neurons"]]:
+    """The transpose of `rows_of`, added to `leaves`. Rows of nobody are 0."""
+    there = jnp.maximum(senders, 0)
+    if senders.ndim == 1:
+        pairs = zip(leaves, rows, strict=True)
+        return [leaf.at[there].add(row) for leaf, row in pairs]
+    columns = jnp.arange(there.shape[1])
+    pairs = zip(leaves, rows, strict=True)
+    return [leaf.at[there, columns].add(row) for leaf, row in pairs]
+
+
+def pick(times: Float[Array, "entries ..."], k: Int[Array, " neurons"]) -> Array:
+    """The time of entry k, for each neuron its own."""
+    if times.ndim == 1:
+        return times[k]
+    return jnp.take_along_axis(times, k[None], axis=0)[0]

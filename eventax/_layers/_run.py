@@ -1,0 +1,301 @@
+"""Running a feed-forward network, layer after layer."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import equinox.internal as eqxi
+import jax
+import jax.lax as lax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from .._engine import Run, Settings
+from .._engine._status import (
+    NOT_FINITE,
+    OK,
+    TOO_MANY_EVENTS,
+    TOO_MANY_STEPS,
+    faults,
+    messages_by_status,
+)
+from .._flows import AbstractFlow
+from ._arrivals import in_order
+from ._gauges import Gauge
+from ._lockstep import Given, Outcome, Sizes, Spikes, simulate_layer
+from ._order import by_time
+
+
+class LayerPlan(NamedTuple):
+    """One layer: which neurons, who they hear, and how they move; hashable."""
+
+    first: int  # neuron
+    size: int  # number of neurons
+    first_sender: int  # row of the weights
+    n_senders: int
+    flow: AbstractFlow
+
+    @property
+    def neurons(self) -> slice:
+        return slice(self.first, self.first + self.size)
+
+    @property
+    def senders(self) -> slice:
+        return slice(self.first_sender, self.first_sender + self.n_senders)
+
+
+class Layered(NamedTuple):
+    """What is known after a run."""
+
+    first: Float[Array, " outputs"]  # times, inf where a neuron does not fire
+    run: Run  # of the last layer, or of all layers
+    gauges: list[Float[Array, " outputs"]]
+
+
+class Train(NamedTuple):
+    """Spikes of a layer in order of time, at one time by neuron."""
+
+    times: Float[Array, " spikes"]
+    neurons: Int[Array, " spikes"]  # from 0 within the layer
+
+
+def run_layers(
+    settings: Settings,
+    plans: tuple[LayerPlan, ...],
+    model: Any,
+    in_spike_times: Float[Array, "inputs spikes"],
+    delays: tuple[Array | None, Array | None],
+    *,
+    t_end: Float[Array, ""] | None = None,
+    observe_at: Float[Array, " observations"] | None = None,
+    gauges: tuple[Gauge, ...] = (),
+    once: bool = False,
+    record: bool = False,
+) -> Layered:
+    """Simulate a network whose layers are all in closed form, from t0 to `t_end`.
+
+    `delays` are synaptic and axonal ones. With `once` only first spikes of the last
+    layer are asked for, and events after the latest of them do not count.
+    """
+    dtype = in_spike_times.dtype
+    t0 = jnp.asarray(settings.t0, dtype)
+    if t_end is None:
+        t_end = jnp.asarray(settings.max_time, dtype)
+    if observe_at is None:
+        observe_at = jnp.zeros((0,), dtype)
+    fault = faults(settings, in_spike_times, observe_at, t_end)
+    # A sample at fault has no events.
+    usable = (fault == OK) & (in_spike_times >= t0) & (in_spike_times <= t_end)
+    inputs = jnp.where(usable, in_spike_times, jnp.inf)
+    train = _in_order(inputs)
+    nothing = jnp.zeros((0,), dtype)
+    outcomes, trains = [], []
+    limit = jnp.full((), jnp.inf, dtype)
+    for number, plan in enumerate(plans):
+        last = number == len(plans) - 1
+        part = model.part(settings.wmask.shape[1], plan.neurons)
+        synaptic, axonal = (None if d is None else d[plan.senders] for d in delays)
+        outcome = _run_layer(
+            settings,
+            plan,
+            part,
+            [leaf[plan.senders] for leaf in part.sender_leaves()],
+            train,
+            (None if synaptic is None else synaptic[:, plan.neurons], axonal),
+            t0,
+            t_end,
+            observe_at if last else nothing,
+            gauges if last else (),
+            once and last,
+        )
+        spikes = outcome.spikes
+        if not (once and last):
+            train, limit = _sorted(spikes, plan.size, settings.max_events, limit)
+        outcomes.append(outcome)
+        trains.append(train)
+    spikes = outcomes[-1].spikes
+    fired = spikes.fired > 0
+    first = jnp.where(fired, spikes.times[spikes.first], jnp.inf)
+    stop = jnp.asarray(t_end)
+    if once:
+        stop = jnp.where(jnp.all(fired), jnp.max(first), stop)
+    status = _verdict(settings, fault, inputs, outcomes, trains, limit, stop, once)
+    run = _joined(settings, plans, trains) if record else _last(plans, trains)
+    seen = jax.tree.map(lambda x: x[:-1], outcomes[-1].seen)
+    flow, part = plans[-1].flow, model.part(settings.wmask.shape[1], plans[-1].neurons)
+    run = run._replace(states=jax.vmap(lambda z: flow.leave(part, z))(seen))
+    starts = sum(train.times.shape[0] for train in trains)
+    messages = messages_by_status(settings, starts)
+    checked = (first, run.times, run.states, outcomes[-1].gauges)
+    first, times, states, marks = eqxi.branched_error_if(
+        checked, status > OK, status, messages
+    )
+    return Layered(first, run._replace(times=times, states=states), marks)
+
+
+def run_readout(
+    settings: Settings,
+    flow: AbstractFlow,
+    model: Any,
+    mask: Bool[np.ndarray, "senders readouts"],
+    in_spike_times: Float[Array, "inputs spikes"],
+    spikes: Run,
+    delays: Float[Array, "senders readouts"] | None,
+    gauges: tuple[Gauge, ...],
+) -> list[Float[Array, " readouts"]]:
+    """Gauges of some neurons of any network, all of whose spikes are known.
+
+    `model` is the population of these neurons.
+    """
+    dtype = in_spike_times.dtype
+    n_senders, n_readouts = mask.shape
+    n_neurons = n_senders - in_spike_times.shape[0]
+    inputs = _in_order(in_spike_times)
+    times = jnp.concatenate([spikes.times, inputs.times])
+    senders = jnp.concatenate(
+        [jnp.maximum(spikes.neurons, 0), n_neurons + inputs.neurons]
+    )
+    order = by_time(times, senders, n_senders)
+    t0, t_end = jnp.asarray([settings.t0, settings.max_time], dtype)
+    plan = LayerPlan(0, n_readouts, 0, n_senders, flow)
+    outcome = _run_layer(
+        settings,
+        plan,
+        model,
+        [jnp.where(mask, leaf, 0) for leaf in model.sender_leaves()],
+        Train(times[order], senders[order]),
+        (delays, None),
+        t0,
+        t_end,
+        jnp.zeros((0,), dtype),
+        gauges,
+        once=False,
+    )
+    full = jnp.where(outcome.full, TOO_MANY_STEPS, OK)
+    status = jnp.where(outcome.broken, NOT_FINITE, full)
+    messages = messages_by_status(settings, times.shape[0])
+    return eqxi.branched_error_if(
+        outcome.gauges, status > OK, lax.stop_gradient(status), messages
+    )
+
+
+def _run_layer(
+    settings: Settings,
+    plan: LayerPlan,
+    model: Any,
+    rows: list[Float[Array, "senders neurons"]],
+    train: Train,
+    delays: tuple[Array | None, Array | None],
+    t0: Array,
+    t_end: Array,
+    observe_at: Array,
+    gauges: tuple[Gauge, ...],
+    once: bool,
+) -> Outcome:
+    """Simulate the population `model` of one layer; `delays` are from its senders."""
+    synaptic, axonal = delays
+    times, senders = train
+    if axonal is not None:
+        times = times + axonal[senders]
+        if synaptic is None:
+            order = by_time(times, senders, plan.n_senders)
+            times, senders = times[order], senders[order]
+    n_known = times.shape[0] + observe_at.shape[0] + 1
+    window = _window(n_known, plan.size)
+    arrivals = in_order(times, senders, observe_at, synaptic, t0, t_end, window)
+    z0 = plan.flow.enter(model, model.init_state(plan.size))
+    params, static = eqx.partition(model, eqx.is_array)
+    params = eqx.tree_at(lambda m: m.sender_leaves(), params, replace_fn=_none)
+    most = settings.max_events
+    sizes = Sizes(
+        window=window,
+        # A layer may fire more often than is allowed after the time that counts.
+        room=plan.size if once else most + 2 * plan.size,
+        spikes=most,
+        observations=observe_at.shape[0],
+        once=once,
+    )
+    given = Given(params, rows, z0, arrivals)
+    return simulate_layer(plan.flow, static, given, gauges, sizes)
+
+
+def _none(_: Any) -> None:
+    return None
+
+
+def _window(n_known: int, n_neurons: int) -> int:
+    """Entries of a window: few for many neurons, since each round costs all of them."""
+    return min(64 if n_neurons < 64 else 32, n_known)
+
+
+def _in_order(in_spike_times: Float[Array, "inputs spikes"]) -> Train:
+    n, per_input = in_spike_times.shape
+    senders = jnp.repeat(jnp.arange(n, dtype=jnp.int32), per_input)
+    times = in_spike_times.reshape(-1)
+    order = by_time(times, senders, n)
+    return Train(times[order], senders[order])
+
+
+def _sorted(
+    spikes: Spikes, n_neurons: int, most: int, limit: Array
+) -> tuple[Train, Array]:
+    """The earliest spikes in order, no more than `most`, and up to when all are known.
+
+    One more tells that there are too many.
+    """
+    times, neurons = spikes.times[:-1], spikes.neurons[:-1]
+    order = by_time(times, jnp.maximum(neurons, 0), n_neurons)[: most + 1]
+    limit = jnp.minimum(limit, spikes.limit)
+    if order.shape[0] > most:
+        limit = jnp.minimum(limit, lax.stop_gradient(times[order[-1]]))
+        order = order[:-1]
+    return Train(times[order], neurons[order]), limit
+
+
+def _verdict(
+    settings: Settings,
+    fault: Array,
+    inputs: Array,
+    outcomes: list[Outcome],
+    trains: list[Train],
+    limit: Array,
+    stop: Array,
+    once: bool,
+) -> Int[Array, ""]:
+    """The status of the whole simulation."""
+    events = jnp.sum(inputs <= stop)
+    for train in trains[: len(trains) - once]:
+        events = events + jnp.sum(train.times <= stop)
+    if once:
+        events = events + jnp.sum(outcomes[-1].spikes.fired > 0)
+    many = (events > settings.max_events) | (limit <= stop)
+    full = jnp.any(jnp.stack([outcome.full for outcome in outcomes]))
+    broken = jnp.any(jnp.stack([outcome.broken for outcome in outcomes]))
+    status = jnp.where(many, TOO_MANY_EVENTS, OK)
+    status = jnp.where(full, TOO_MANY_STEPS, status)
+    status = jnp.where(broken, NOT_FINITE, status)
+    return lax.stop_gradient(jnp.where(fault > OK, fault, status))
+
+
+def _last(plans: tuple[LayerPlan, ...], trains: list[Train]) -> Run:
+    return _as_run(trains[-1].times, plans[-1].first + trains[-1].neurons)
+
+
+def _joined(
+    settings: Settings, plans: tuple[LayerPlan, ...], trains: list[Train]
+) -> Run:
+    """All layers' spikes in order of time."""
+    times = jnp.concatenate([train.times for train in trains])
+    pairs = zip(plans, trains, strict=True)
+    neurons = jnp.concatenate([p.first + train.neurons for p, train in pairs])
+    order = by_time(times, jnp.maximum(neurons, 0), settings.wmask.shape[1])
+    order = order[: settings.max_events]
+    return _as_run(times[order], neurons[order])
+
+
+def _as_run(times: Array, neurons: Array) -> Run:
+    none = times == jnp.inf
+    nobody = jnp.where(none, -1, 0)
+    return Run(times, jnp.where(none, -1, neurons), nobody, nobody, None)

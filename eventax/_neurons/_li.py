@@ -1,0 +1,197 @@
+"""Leaky integrators with exponential synaptic current, which do not spike."""
+
+# A model names its columns, of which ColumnModel knows only that there are some.
+# pyright: reportIncompatibleMethodOverride=false
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from .._flows import AbstractFlow, ClosedForm, weighted_time
+from .._static import Constant
+from ._columns import Column, ColumnModel, Columns
+from ._exponentials import exponentials, turning_point
+from ._parameters import FanIn, constant, draw_weights_and_bias
+
+
+class AbstractLI(ColumnModel):
+    """The equations below threshold, and their solution.
+
+    A subclass says where τ come from, and what happens at a spike.
+    """
+
+    weights: eqx.AbstractVar[Float[Array, "senders neurons"]]
+    ic: eqx.AbstractVar[Float[Array, " neurons"]]
+
+    @abc.abstractmethod
+    def time_constants(self) -> tuple[Any, Any]:
+        """(τm, τs), each a scalar or (N,)."""
+
+    def start(self, n_neurons: int) -> Columns:
+        zero = jnp.zeros((n_neurons,), self.dtype)
+        return zero, zero
+
+    def derivative(self, v: Column, i: Column) -> Columns:
+        tau_m, tau_s = self.time_constants()
+        return (i + self.ic - v) / tau_m, -i / tau_s
+
+    def arrive(self, rows: list[Column], v: Column, i: Column) -> Columns:
+        (w,) = rows
+        return v, i + w
+
+    def weight_leaves(self) -> list[Any]:
+        return [self.weights]
+
+    # Closed form -----------------------------------------------------------------
+
+    def flow(self) -> AbstractFlow | None:
+        numerical = self.overrides("dynamics", "spike_condition")
+        return None if numerical else ClosedForm()
+
+    def decay(self, step: Float[Array, "*shape"]) -> PyTree:
+        """exp(-t/τm), exp(-t/τs), and what a unit of i adds to v after `step`."""
+        tau_m, tau_s = self.time_constants()
+        decay_m, decay_s, response = exponentials(1 / tau_m, 1 / tau_s, step)
+        return decay_m, decay_s, response / tau_m
+
+    def decayed(self, z: Columns, decay: PyTree) -> Columns:
+        """v and i later: v is the constant ic plus two exponentials."""
+        (v, i), (decay_m, decay_s, response) = z, decay
+        return self.ic + (v - self.ic) * decay_m + i * response, i * decay_s
+
+    def extremum(self, z: Columns) -> tuple[Any, Column]:
+        """Whether v rises, and the time until its only extremum, inf if it has none.
+
+        u = τm v' obeys u' = -u/τm - i/τs, so there is at most one.
+        """
+        (v, i), ic = z, self.ic
+        tau_m, tau_s = self.time_constants()
+        a, b = 1 / tau_m, 1 / tau_s
+        ratio = (a * i - (a - b) * (v - ic)) / jnp.where(i == 0, 1, b * i)
+        return turning_point(a, b, i + ic - v, b * i, ratio)
+
+    def turn(self, z: Columns) -> Column:
+        """Time until the extremum of v, inf if it has none."""
+        return self.extremum(z)[1]
+
+    def area(self, z: Columns, end: Columns, step: Any, rate: float) -> Column:
+        """Integral of v exp(-rate t) on the way from z to `end`.
+
+        Both equations multiplied by exp(-rate t) and integrated by parts.
+        """
+        (v, i), (v_end, i_end) = z, end
+        tau_m, tau_s = self.time_constants()
+        shrink = jnp.exp(-rate * step)
+        current = tau_s * (i - i_end * shrink) / (1 + rate * tau_s)
+        current = current + self.ic * weighted_time(rate, step)
+        return (current - tau_m * (v_end * shrink - v)) / (1 + rate * tau_m)
+
+
+class LI(AbstractLI):
+    r"""Leaky integrator with exponential synaptic current: `LIF` without a threshold.
+
+    $$\tau_m \dot v = -v + i + ic, \qquad \tau_s \dot i = -i$$
+
+    Never fires: a readout, whose potential is the answer. See `max_over_time`,
+    `integral` and `state_at_t` of a network. A spike that arrives adds its weight to i.
+    State (v, i), starting at 0. Simulated in closed form. Use it for all output neurons
+    of a network, with `MultiNeuronModel` if other neurons spike.
+
+    Arguments:
+        key: random key; needed where weights or biases are drawn.
+        n_neurons: N.
+        in_size: number of input channels M.
+        wmask: connectivity (N+M, N), rows are senders: neurons first, then inputs.
+        tsyn: synaptic time constant τs > 0, a scalar or (N,), in the user's time unit.
+        tmem: membrane time constant τm > 0, a scalar or (N,).
+        blim: width of the uniform distribution of biases.
+        bmean: its mean.
+        init_bias: biases themselves, a scalar or (N,).
+        wlim: width of the uniform distribution of weights.
+        wmean: its mean.
+        init_weights: weights themselves, a scalar or (N+M, N), multiplied by `wmask`.
+        fan_in_mode: scale of drawn weights: "linear" for 1/fan-in, "sqrt" for
+            1/√fan-in, None for 1.
+        dtype: floating-point type.
+
+    Trainable leaves: `weights` (N+M, N) and `ic` (N,).
+
+    Raises:
+        ValueError: a shape is wrong, or a time constant is not positive.
+
+    Reference:
+        Gerstner et al., Neuronal Dynamics (2014), eq. 1.5; as a readout: Nowotny,
+        Turner & Knight, Loss shaping enhances exact gradient learning with EventProp in
+        spiking neural networks, Neuromorph. Comput. Eng. 5 (2025).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from eventax import FFEvNN
+        >>> from eventax.neuron_models import LI, LIF, MultiNeuronModel
+        >>> both = {"tsyn": 5.0, "tmem": 10.0, "init_bias": 0.0}
+        >>> hidden = both | {"thresh": 1.0, "init_weights": 8.0}
+        >>> readout = both | {"init_weights": 0.5}
+        >>> net = FFEvNN(
+        ...     [3, 2], 1, MultiNeuronModel, 50.0, neuron_models=[LIF, LI],
+        ...     neuron_model_kwargs=[hidden, readout],
+        ... )
+        >>> net.max_over_time(jnp.array([[1.0]]))
+        Array([0.677, 0.677], dtype=float32)
+    """
+
+    weights: Float[Array, "senders neurons"]
+    ic: Float[Array, " neurons"]
+    tsyn: Constant = eqx.field(static=True)
+    tmem: Constant = eqx.field(static=True)
+
+    def __init__(
+        self,
+        key: Array | None,
+        n_neurons: int,
+        in_size: int,
+        wmask: Any,
+        tsyn: Any,
+        tmem: Any,
+        blim: Any = None,
+        bmean: Any = 0.0,
+        init_bias: Any = None,
+        wlim: Any = None,
+        wmean: Any = 0.0,
+        init_weights: Any = None,
+        fan_in_mode: FanIn = None,
+        dtype: Any = jnp.float32,
+    ):
+        # NeuronModel's, which equinox lets subclasses inherit.
+        super().__init__(dtype=dtype)  # pyright: ignore[reportCallIssue]
+        self.tsyn = constant("tsyn", tsyn, n_neurons, dtype, positive=True)
+        self.tmem = constant("tmem", tmem, n_neurons, dtype, positive=True)
+        self.weights, self.ic = draw_weights_and_bias(
+            key,
+            wmask,
+            dtype,
+            init_weights=init_weights,
+            wlim=wlim,
+            wmean=wmean,
+            fan_in_mode=fan_in_mode,
+            init_bias=init_bias,
+            blim=blim,
+            bmean=bmean,
+        )
+
+    def time_constants(self) -> tuple[Any, Any]:
+        return self.tmem.value, self.tsyn.value
+
+    def distance(self, v: Column, i: Column) -> Column:
+        return jnp.full_like(v, -1)
+
+    def reset(self, fired: Any, v: Column, i: Column) -> Columns:
+        return v, i
+
+    def crossing(self, z: Columns, horizon: Float[Array, "*shape"]) -> Column:
+        """Never."""
+        return jnp.full_like(z[0], jnp.inf)

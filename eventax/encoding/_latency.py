@@ -1,0 +1,58 @@
+"""Numbers told by the time of one spike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+from .._arguments import as_floats, check_finite, check_range, visible
+
+
+def latency(
+    values: ArrayLike, *, t_min: Any = 0.0, t_max: Any, threshold: Any = None
+) -> Float[Array, "*batch 1"]:
+    r"""One spike per value: the larger the value, the earlier.
+
+    $$t = t_\max - v\, (t_\max - t_\min), \qquad v \in [0, 1]$$
+
+    so that 1 fires at `t_min` and 0 at `t_max`. Differentiable by the values. For small
+    values to be early, encode `1 - values`.
+
+    Arguments:
+        values: (..., M) numbers between 0 and 1, one per channel.
+        t_min: time of the value 1.
+        t_max: time of the value 0, after `t_min`.
+        threshold: values below it make no spike (`inf`); by default all make one.
+
+    Returns:
+        (..., M, 1) spike times, the shape of a network's input with one spike per
+        channel.
+
+    Raises:
+        ValueError: a value is not between 0 and 1 (not checked under `jax.jit`),
+            `t_max` is not after `t_min`, or a number is not finite.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from eventax.encoding import latency
+        >>> latency(jnp.array([1.0, 0.25, 0.0]), t_max=20.0, threshold=0.1)
+        Array([[ 0.], [15.], [inf]], dtype=float32)
+    """
+    check_range(("t_min", t_min), ("t_max", t_max))
+    seen = visible(values)
+    if seen is not None and not np.all((seen >= 0) & (seen <= 1)):
+        raise ValueError(
+            "`values` must lie between 0 and 1; got values between "
+            f"{np.min(seen)} and {np.max(seen)}. Divide by the largest possible one, "
+            "which is 255 for images of bytes."
+        )
+    values = as_floats(values)
+    times = t_max - values * (t_max - t_min)
+    if threshold is not None:
+        check_finite("threshold", threshold)
+        times = jnp.where(values < threshold, jnp.inf, times)
+    return times[..., None]

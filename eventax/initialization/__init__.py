@@ -1,0 +1,6 @@
+"""Initial weights with which a network can learn: drawn, or scaled until it fires."""
+
+from ._firing import scale_to_fire
+from ._normal import RECIPES, Recipe, normal_weights
+
+__all__ = ["RECIPES", "Recipe", "normal_weights", "scale_to_fire"]
