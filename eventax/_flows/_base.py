@@ -13,6 +13,8 @@ from jaxtyping import Array, Bool, Float, PyTree
 
 Scalar = Float[Array, ""]
 Gaps = Float[Array, " neurons"]
+# One time for all neurons, or a time for each: closed forms are asked for both.
+Clock = Float[Array, "..."]
 
 
 class Segment(NamedTuple):
@@ -56,22 +58,22 @@ class AbstractFlow(eqx.Module):
         """The flow's notes (step sizes, say) at the start of a simulation."""
         return ()
 
-    def slope(self, model: Any, t: Scalar, z: PyTree) -> PyTree:
+    def slope(self, model: Any, t: Clock, z: PyTree) -> PyTree:
         """dz/dt."""
         return model.slope(t, z)
 
-    def gap(self, model: Any, t: Scalar, z: PyTree) -> Gaps:
+    def gap(self, model: Any, t: Clock, z: PyTree) -> Gaps:
         """Signed distance to threshold; rises through 0 at a spike."""
         return model.gap(t, z)
 
     def gap_rate(
-        self, model: Any, t: Scalar, z: PyTree, slope: PyTree
+        self, model: Any, t: Clock, z: PyTree, slope: PyTree
     ) -> tuple[Gaps, Gaps]:
         """The gap and its time derivative along `slope`."""
         one = jax.numpy.ones_like(t)
         return jax.jvp(lambda t, z: self.gap(model, t, z), (t, z), (one, slope))
 
-    def alarm(self, model: Any, t: Scalar, z: PyTree) -> Gaps | None:
+    def alarm(self, model: Any, t: Clock, z: PyTree) -> Gaps | None:
         """When each neuron next changes by itself, inf if never; None if none can."""
         return model.alarm(t, z)
 
@@ -105,7 +107,7 @@ class AbstractFlow(eqx.Module):
         """
 
     @abc.abstractmethod
-    def advance(self, model: Any, t: Scalar, z: PyTree, route: PyTree) -> PyTree:
+    def advance(self, model: Any, t: Clock, z: PyTree, route: PyTree) -> PyTree:
         """z at the end of `route`, as `find` found it; no crossing lies in between.
 
         Differentiable in `model`, `t` and `z`, at fixed lengths.
@@ -152,12 +154,12 @@ class AbstractFlow(eqx.Module):
         """The way to t + length, no further than `find` went. Default: the length."""
         return length
 
-    def length(self, route: PyTree) -> Scalar:
+    def length(self, route: PyTree) -> Clock:
         """How long a route is."""
         return route
 
 
-def rounding(*times: Scalar) -> Scalar:
+def rounding(*times: Clock) -> Clock:
     """What rounding leaves uncertain about the given times; closer ones are equal."""
     largest = functools.reduce(jnp.maximum, [jnp.abs(t) for t in times])
     return 8 * jnp.finfo(largest.dtype).eps * largest

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, PyTree
 
-from ._base import AbstractFlow, Gaps, Scalar, Segment, rounding
+from ._base import AbstractFlow, Clock, Gaps, Scalar, Segment, rounding
 
 
 class ClosedForm(AbstractFlow):
@@ -67,5 +67,5 @@ class ClosedForm(AbstractFlow):
             memory=memory,
         )
 
-    def advance(self, model: Any, t: Scalar, z: PyTree, route: Scalar) -> PyTree:
+    def advance(self, model: Any, t: Clock, z: PyTree, route: Clock) -> PyTree:
         return model.decayed(z, model.decay(route))

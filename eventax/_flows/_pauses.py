@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, PyTree
 
-from ._base import AbstractFlow, Gaps, Scalar, Segment, weighted_time
+from ._base import AbstractFlow, Clock, Gaps, Scalar, Segment, weighted_time
 
 
 class Motion(NamedTuple):
@@ -17,10 +17,10 @@ class Motion(NamedTuple):
     flow: AbstractFlow
     model: Any
 
-    def slope(self, t: Scalar, z: PyTree) -> PyTree:
+    def slope(self, t: Clock, z: PyTree) -> PyTree:
         return self.flow.slope(self.model, t, z)
 
-    def gap(self, t: Scalar, z: PyTree) -> Gaps:
+    def gap(self, t: Clock, z: PyTree) -> Gaps:
         return self.flow.gap(self.model, t, z)
 
     def fire(self, z: PyTree, fired: Any) -> PyTree:
@@ -29,7 +29,7 @@ class Motion(NamedTuple):
     def receive(self, z: PyTree, sender: Any, rows: Any, reached: Any) -> PyTree:
         return self.flow.receive(self.model, z, sender, rows, reached)
 
-    def alarm(self, t: Scalar, z: PyTree) -> Gaps | None:
+    def alarm(self, t: Clock, z: PyTree) -> Gaps | None:
         return self.flow.alarm(self.model, t, z)
 
     def ring(self, z: PyTree, rings: Any) -> PyTree:
@@ -59,10 +59,10 @@ class Pauses(AbstractFlow):
     def remember(self, model: Any, t: Scalar, z: PyTree) -> PyTree:
         return self.flow.remember(model.neuron, t, z.inner)
 
-    def slope(self, model: Any, t: Scalar, z: PyTree) -> PyTree:
+    def slope(self, model: Any, t: Clock, z: PyTree) -> PyTree:
         return model.slope(t, z, self._motion(model))
 
-    def gap(self, model: Any, t: Scalar, z: PyTree) -> Gaps:
+    def gap(self, model: Any, t: Clock, z: PyTree) -> Gaps:
         return model.gap(t, z, self._motion(model))
 
     def fire(self, model: Any, z: PyTree, fired: Bool[Array, " neurons"]) -> PyTree:
@@ -73,7 +73,7 @@ class Pauses(AbstractFlow):
     ) -> PyTree:
         return model.receive(z, sender, rows, reached, self._motion(model))
 
-    def alarm(self, model: Any, t: Scalar, z: PyTree) -> Gaps | None:
+    def alarm(self, model: Any, t: Clock, z: PyTree) -> Gaps | None:
         return model.alarm(t, z, self._motion(model))
 
     def ring(self, model: Any, z: PyTree, rings: Bool[Array, " neurons"]) -> PyTree:
@@ -126,18 +126,18 @@ class Pauses(AbstractFlow):
         length = self.flow.length(segment.route)
         return segment._replace(end=self._later(model, z, segment.end, length))
 
-    def advance(self, model: Any, t: Scalar, z: PyTree, route: PyTree) -> PyTree:
+    def advance(self, model: Any, t: Clock, z: PyTree, route: PyTree) -> PyTree:
         inner = self.flow.advance(model.neuron, t, z.inner, route)
         return self._later(model, z, inner, self.flow.length(route))
 
-    def _later(self, model: Any, z: PyTree, inner: PyTree, length: Scalar) -> PyTree:
+    def _later(self, model: Any, z: PyTree, inner: PyTree, length: Clock) -> PyTree:
         rest = None if z.rest is None else z.rest - z.off * length
         return z._replace(inner=model.hold(z, inner), rest=rest)
 
     def route(self, length: Scalar) -> PyTree:
         return self.flow.route(length)
 
-    def length(self, route: PyTree) -> Scalar:
+    def length(self, route: PyTree) -> Clock:
         return self.flow.length(route)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.lax as lax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
 
 
 class Arrivals(NamedTuple):
@@ -20,6 +21,7 @@ class Arrivals(NamedTuple):
     times: Float[Array, "entries ..."]
     senders: Int[Array, "entries ..."]
     seen: Int[Array, "entries ..."] | None  # number of the observation, or -1
+    joined: Bool[Array, " entries"] | None  # the next one comes before anything else
     length: Int[Array, ""]  # entries up to the last one used, of any neuron
 
 
@@ -29,6 +31,7 @@ class Window(NamedTuple):
     times: Float[Array, "entries_and_next ..."]
     senders: Int[Array, "entries ..."]
     seen: Int[Array, "entries ..."] | None
+    joined: Bool[Array, " entries"] | None
 
 
 def in_order(
@@ -39,33 +42,35 @@ def in_order(
     t0: Float[Array, ""],
     t_end: Float[Array, ""],
     window: int,
+    together: bool,
 ) -> Arrivals:
     """Arrivals of spikes that are in order of time, and of the sender at one time.
 
     They are padded to whole windows and to one entry more. What arrives at one time
-    comes before an observation then.
+    comes before an observation then, and all of it comes before a receiver may fire if
+    it comes `together`: neurons that fire at one time do so in order of their index,
+    and receivers have higher ones.
     """
-    n_seen, n_neurons = observe_at.shape[0], None
     if delays is not None:
-        n_neurons = delays.shape[1]
         times = times[:, None] + delays[senders]
         senders = jnp.broadcast_to(senders[:, None], times.shape)
     used = times <= t_end
     senders = jnp.where(used, senders, -1)
     times = jnp.where(used, times, t_end)
 
-    def more(count: int, value: Array, dtype: jnp.dtype) -> Array:
-        shape = (count,) if n_neurons is None else (count, n_neurons)
-        value = value.reshape(-1, *[1] * (len(shape) - 1))
-        return jnp.broadcast_to(value, shape).astype(dtype)
+    def like(column: Any, dtype: Any) -> Array:
+        """The same for each neuron, where each has an order of its own."""
+        column = jnp.asarray(column, dtype)
+        column = column.reshape(-1, *[1] * (times.ndim - 1))
+        return jnp.broadcast_to(column, (column.shape[0], *times.shape[1:]))
 
-    seen = None
+    n_seen, seen = observe_at.shape[0], None
     if n_seen:
-        seen = jnp.full(senders.shape, -1, jnp.int32)
-        seen = jnp.concatenate([seen, more(n_seen, jnp.arange(n_seen), jnp.int32)])
-        used = jnp.concatenate([used, more(n_seen, jnp.asarray(True), jnp.bool_)])
-        times = jnp.concatenate([times, more(n_seen, observe_at, times.dtype)])
-        nobody = more(n_seen, jnp.asarray(-1), senders.dtype)
+        numbers = like(np.arange(n_seen), jnp.int32)
+        seen = jnp.concatenate([jnp.full(senders.shape, -1, jnp.int32), numbers])
+        used = jnp.concatenate([used, like(np.ones(n_seen), bool)])
+        times = jnp.concatenate([times, like(observe_at, times.dtype)])
+        nobody = like(np.full(n_seen, -1), senders.dtype)
         senders = jnp.concatenate([senders, nobody])
     if n_seen or delays is not None:
         keys = jnp.where(used, lax.stop_gradient(times), jnp.inf)
@@ -73,20 +78,23 @@ def in_order(
         times, senders = (jnp.take_along_axis(x, order, 0) for x in (times, senders))
         seen = None if seen is None else jnp.take_along_axis(seen, order, 0)
     length = 1 + jnp.max(jnp.sum(used, axis=0, dtype=jnp.int32))
-    end = -(1 + times.shape[0]) % window + 1
-    none = jnp.asarray(-1)
+    n_rest = -(1 + times.shape[0]) % window
+
+    def framed(x: Array, start: Any, end: Any, extra: int = 0) -> Array:
+        rest = jnp.broadcast_to(jnp.asarray(end, x.dtype), (n_rest + extra,))
+        return jnp.concatenate([like(start, x.dtype), x, like(rest, x.dtype)])
+
+    times = framed(times, t0, t_end, extra=1)
+    senders = framed(senders, -1, -1)
+    joined = None
+    if together:
+        then = jnp.concatenate([senders[1:], senders[-1:]])
+        joined = (times[1:] == times[:-1]) & (senders >= 0) & (then >= 0)
     return Arrivals(
-        times=jnp.concatenate(
-            [more(1, t0, times.dtype), times, more(end, t_end, times.dtype)]
-        ),
-        senders=jnp.concatenate(
-            [more(1, none, jnp.int32), senders, more(end, none, jnp.int32)]
-        ),
-        seen=None
-        if seen is None
-        else jnp.concatenate(
-            [more(1, none, jnp.int32), seen, more(end, none, jnp.int32)]
-        ),
+        times=times,
+        senders=senders,
+        seen=None if seen is None else framed(seen, -1, -1),
+        joined=joined,
         length=length,
     )
 
@@ -102,6 +110,7 @@ def window_at(arrivals: Arrivals, number: Int[Array, ""], size: int) -> Window:
         cut(arrivals.times, size + 1),
         cut(arrivals.senders, size),
         None if arrivals.seen is None else cut(arrivals.seen, size),
+        None if arrivals.joined is None else cut(arrivals.joined, size),
     )
 
 

@@ -95,13 +95,14 @@ def travel(
     # Then in step with all others.
     def body(carry: Any, entry: Any) -> Any:
         z, halted, gauges = carry
-        k, t, step, decay, sender, own_rows = entry
+        k, t, step, decay, sender, joined, own_rows = entry
         on = (k > lanes.entry) & (halted >= k)
         seen = None if window.seen is None else _where(on, z, _zeros(z))
         z = flow.receive(model, z, k, own_rows, on & (sender >= 0))
         end = flow.decayed(model, z, decay)
         if stop_at is None:
             halts = on & stops(k, t, z, end, step)
+            halts = halts if joined is None else halts & ~joined
             halted = jnp.where(halts, k, halted)
         go = on & (halted > k)
         gauges = passed(go, gauges, t, z, end, step)
@@ -115,6 +116,7 @@ def travel(
         steps,
         flow.decay(model, steps),
         window.senders,
+        window.joined,
         rows,
     )
     if stop_at is not None:

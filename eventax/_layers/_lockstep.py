@@ -281,7 +281,7 @@ def simulate_layer(
         _, start = jax.vjp(model, given.z0)
         (by_z0,) = start(grad.gauges)
         z0 = jax.tree.map(jnp.add, grad.z, by_z0)
-        arrivals = Arrivals(times, None, None, None)  # pyright: ignore[reportArgumentType]
+        arrivals = Arrivals(times, None, None, None, None)  # pyright: ignore[reportArgumentType]
         return (Given(grad.params, grad.senders, z0, arrivals),)
 
     def pull(

@@ -108,7 +108,8 @@ def run_layers(
             t_end,
             observe_at if last else nothing,
             gauges if last else (),
-            once and last,
+            once=once and last,
+            together=number > 0 and synaptic is None and axonal is None,
         )
         spikes = outcome.spikes
         if not (once and last):
@@ -172,6 +173,7 @@ def run_readout(
         jnp.zeros((0,), dtype),
         gauges,
         once=False,
+        together=False,
     )
     full = jnp.where(outcome.full, TOO_MANY_STEPS, OK)
     status = jnp.where(outcome.broken, NOT_FINITE, full)
@@ -193,6 +195,7 @@ def _run_layer(
     observe_at: Array,
     gauges: tuple[Gauge, ...],
     once: bool,
+    together: bool,
 ) -> Outcome:
     """Simulate the population `model` of one layer; `delays` are from its senders."""
     synaptic, axonal = delays
@@ -204,7 +207,9 @@ def _run_layer(
             times, senders = times[order], senders[order]
     n_known = times.shape[0] + observe_at.shape[0] + 1
     window = _window(n_known, plan.size)
-    arrivals = in_order(times, senders, observe_at, synaptic, t0, t_end, window)
+    arrivals = in_order(
+        times, senders, observe_at, synaptic, t0, t_end, window, together
+    )
     z0 = plan.flow.enter(model, model.init_state(plan.size))
     params, static = eqx.partition(model, eqx.is_array)
     params = eqx.tree_at(lambda m: m.sender_leaves(), params, replace_fn=_none)

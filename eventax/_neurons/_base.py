@@ -222,11 +222,11 @@ class NeuronModel(eqx.Module):
         """Inverse of `unpack`."""
         return z
 
-    def slope(self, t: Float[Array, ""], z: PyTree) -> PyTree:
+    def slope(self, t: Float[Array, ...], z: PyTree) -> PyTree:
         """`dynamics` in the engine's form."""
         return self.dynamics(t, z, None)
 
-    def gap(self, t: Float[Array, ""], z: PyTree) -> Float[Array, " neurons"]:
+    def gap(self, t: Float[Array, ...], z: PyTree) -> Float[Array, " neurons"]:
         """`spike_condition` in the engine's form."""
         return self.spike_condition(t, z)
 
@@ -238,7 +238,7 @@ class NeuronModel(eqx.Module):
         """One value per neuron as a pytree like `z`, to be broadcast to it."""
         return jax.tree.map(lambda x: values.reshape(-1, *[1] * (x.ndim - 1)), z)
 
-    def alarm(self, t: Float[Array, ""], z: PyTree) -> Float[Array, " neurons"] | None:
+    def alarm(self, t: Float[Array, ...], z: PyTree) -> Float[Array, " neurons"] | None:
         """When each neuron next changes by itself, inf if never.
 
         None where no neuron can. The change is an event that is landed on exactly.

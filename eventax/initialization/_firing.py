@@ -120,7 +120,9 @@ def _find(
     low, high = _bracket(reached, layer, max_factor)
     while high > low * (1 + PRECISION):
         middle = float(np.sqrt(low * high))
-        low, high = (low, middle) if reached(middle) >= layer.fraction else (middle, high)
+        low, high = (
+            (low, middle) if reached(middle) >= layer.fraction else (middle, high)
+        )
     if np.isinf(reached(high)):
         raise ValueError(_overflow(net, layer, reached(low), high))
     return high

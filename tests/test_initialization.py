@@ -1,0 +1,283 @@
+"""Weights by layer, and weights scaled until neurons fire.
+
+A leaky neuron without bias current is linear until it first fires: it fires if its
+highest potential without a threshold, times the factor, reaches the threshold. The
+factor is compared with what follows from that.
+"""
+
+import re
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from eventax import EvNN, FFEvNN
+from eventax.initialization import RECIPES, normal_weights, scale_to_fire
+from eventax.neuron_models import LI, LIF, MultiNeuronModel, NeuronModel, Refractory
+
+IN_SIZE, T_END = 3, 60.0
+TAUS = {"tsyn": 5.0, "tmem": 20.0}
+KEY = jax.random.PRNGKey(0)
+
+
+def make_net(layers=(6, 4), model=LIF, **keywords):
+    means, sds = [0.4] * len(layers), [0.1] * len(layers)
+    weights = normal_weights(KEY, layers, IN_SIZE, means, sds)
+    settings = {"init_weights": weights, "init_bias": 0.0, "max_event_steps": 300}
+    settings |= TAUS | {"thresh": 1.0} | keywords
+    return FFEvNN(layers, IN_SIZE, model, T_END, **settings)
+
+
+def samples(n=20):
+    return 20.0 * jax.random.uniform(jax.random.PRNGKey(1), (n, IN_SIZE, 1))
+
+
+@eqx.filter_jit
+def fired(net, inputs):
+    """(batch, N) whether each neuron fires."""
+    _, ids, _ = jax.vmap(net.record)(inputs)
+    return jnp.any(ids[:, :, None] == jnp.arange(net.n_neurons), axis=1)
+
+
+def highest(weights, inputs):
+    """(batch, neurons) maximum over time of a neuron that hears the inputs only."""
+    grid = np.linspace(0.0, T_END, 6001)
+    since = np.maximum(grid - np.asarray(inputs), 0.0)  # (batch, inputs, times)
+    ts, tm = TAUS["tsyn"], TAUS["tmem"]
+    kernel = ts / (tm - ts) * (np.exp(-since / tm) - np.exp(-since / ts))
+    return np.einsum("bit,in->bnt", kernel, np.asarray(weights)).max(axis=-1)
+
+
+# -- scaling ---------------------------------------------------------------------------
+
+
+def test_the_factor_of_the_first_layer_is_the_one_in_closed_form():
+    net, inputs = make_net((6, 4)), samples()
+    scaled = scale_to_fire(net, inputs, [6, 4], fraction=[0.7, None])
+    old, new = net.neuron_model.weights, scaled.neuron_model.weights
+    factors = (new[10:, :6] / old[10:, :6]).ravel()
+    np.testing.assert_allclose(factors, factors[0], rtol=1e-6)
+    peaks = np.sort(highest(old[10:, :6], inputs).ravel())[::-1]
+    wanted = 1.0 / peaks[int(np.ceil(0.7 * peaks.size)) - 1]
+    # Up to 0.1 % above, by bisection; the grid sees peaks to about 1e-5.
+    assert wanted * (1 - 1e-4) <= factors[0] <= wanted * (1 + 1.2e-3)
+    np.testing.assert_array_equal(new[:10], old[:10])
+
+
+def test_every_layer_fires_as_asked():
+    net, inputs = make_net((8, 6, 4)), samples()
+    scaled = scale_to_fire(net, inputs, [8, 6, 4], fraction=0.6)
+    fires = np.asarray(fired(scaled, inputs))
+    for part, pairs in zip(np.split(fires, [8, 14], axis=1), (8, 6, 4), strict=True):
+        assert 0.6 <= part.mean() < 0.6 + 4 / (20 * pairs)
+    assert not np.asarray(fired(net, inputs)).any()
+
+
+def test_strong_weights_become_weaker():
+    net, inputs = make_net(max_event_steps=1000), samples()
+    strong = eqx.tree_at(
+        lambda n: n.neuron_model.weights, net, replace_fn=lambda w: 20 * w
+    )
+    scaled = scale_to_fire(strong, inputs, [6, 4], fraction=0.5)
+    assert 0.5 <= fired(scaled, inputs)[:, :6].mean() < 0.55
+    ratio = scaled.neuron_model.weights[10:, :6] / strong.neuron_model.weights[10:, :6]
+    assert np.all(np.asarray(ratio) < 1)
+
+
+def test_more_events_than_allowed_are_too_strong_weights():
+    """As above, but the weights as they are cannot be simulated at all."""
+    net, inputs = make_net(max_event_steps=40), samples(5)
+    strong = eqx.tree_at(
+        lambda n: n.neuron_model.weights, net, replace_fn=lambda w: 99 * w
+    )
+    with pytest.raises(RuntimeError, match="max_event_steps"):
+        fired(strong, inputs)
+    scaled = scale_to_fire(strong, inputs, [6, 4], fraction=0.5)
+    assert fired(scaled, inputs)[:, :6].mean() >= 0.5
+
+
+def test_everything_but_weights_stays():
+    net, inputs = make_net(init_delays=1.5), samples(5)
+    scaled = scale_to_fire(net, inputs, [6, 4])
+    rest = [
+        eqx.tree_at(lambda n: n.neuron_model.weights, n, None) for n in (net, scaled)
+    ]
+    assert eqx.tree_equal(*rest)
+
+
+@pytest.mark.parametrize("model", ["wrapped", "several"])
+def test_weights_are_found_in_other_models(model):
+    inputs = samples(10)
+    plain = make_net()
+    if model == "wrapped":
+        net = make_net(model=Refractory(LIF), t_refrac=1.0)
+        weights = net.neuron_model.neuron.weights
+    else:
+        weights = plain.neuron_model.weights
+        own = [
+            {**TAUS, "init_bias": 0.0, "init_weights": weights[:, s]}
+            for s in (slice(0, 6), slice(6, 10))
+        ]
+        net = FFEvNN(
+            [6, 4],
+            IN_SIZE,
+            MultiNeuronModel,
+            T_END,
+            neuron_models=[LIF, LI],
+            neuron_model_kwargs=[own[0] | {"thresh": 1.0}, own[1]],
+            max_event_steps=300,
+        )
+    scaled = scale_to_fire(net, inputs, [6, 4], fraction=[0.6, None])
+    wanted = scale_to_fire(plain, inputs, [6, 4], fraction=[0.6, None])
+    wanted = wanted.neuron_model.weights
+    if model == "wrapped":
+        np.testing.assert_allclose(
+            scaled.neuron_model.neuron.weights, wanted, rtol=1e-6
+        )
+    else:
+        hidden, readout = scaled.neuron_model.submodels
+        np.testing.assert_allclose(hidden.weights, wanted[:, :6], rtol=1e-6)
+        np.testing.assert_array_equal(readout.weights, weights[:, 6:])
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        ({"init_weights": 0.0}, {}, "Layer 0 (from 0) does not fire enough"),
+        (
+            {},
+            {"fraction": 0.9, "max_factor": 1.5},
+            "and 0 is the most that was reached",
+        ),
+        ({"init_bias": 1.5}, {}, "and 1 was reached. Its bias currents make it fire"),
+        (
+            {"max_event_steps": 12},
+            {"fraction": 1.0},
+            "more than `max_event_steps` = 12",
+        ),
+    ],
+)
+def test_fractions_out_of_reach_name_the_layer(change, options, message):
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        scale_to_fire(make_net(**change), samples(5), [6, 4], **options)
+    assert "Layer 0 (from 0)" in str(caught.value)
+
+
+def test_a_later_layer_is_named():
+    net = make_net()
+    net = eqx.tree_at(
+        lambda n: n.neuron_model.weights, net, replace_fn=lambda w: w.at[:6, 6:].set(0)
+    )
+    with pytest.raises(ValueError, match="Layer 1 "):
+        scale_to_fire(net, samples(5), [6, 4])
+
+
+def test_samples_without_spikes_are_named():
+    with pytest.raises(ValueError, match="check that its inputs spike"):
+        scale_to_fire(make_net(), jnp.full((2, IN_SIZE, 1), jnp.inf), [6, 4])
+
+
+@pytest.mark.parametrize(
+    ("layers", "inputs", "options", "message"),
+    [
+        ([6, 5], (5, 3, 1), {}, "in sum its 10 neurons; got [6, 5]"),
+        ([10, 0], (5, 3, 1), {}, "in sum its 10 neurons"),
+        ([6, 4], (3, 1), {}, "must have shape (batch, M, K)"),
+        ([6, 4], (5, 2, 1), {}, "M = 3 channels; got shape (5, 2, 1)"),
+        ([6, 4], (0, 3, 1), {}, "at least one sample"),
+        ([6, 4], (5, 3, 1), {"fraction": 0.0}, "above 0 and not above 1"),
+        ([6, 4], (5, 3, 1), {"fraction": 1.2}, "got 1.2"),
+        ([6, 4], (5, 3, 1), {"fraction": [0.5]}, "each of the 2 layers"),
+        ([6, 4], (5, 3, 1), {"max_factor": 0.5}, "`max_factor` must be at least 1"),
+    ],
+)
+def test_wrong_arguments_are_refused(layers, inputs, options, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        scale_to_fire(make_net(), jnp.ones(inputs), layers, **options)
+
+
+def test_sizes_are_needed_for_networks_without_layers():
+    net = EvNN(LIF, 2, T_END, 1, init_weights=1.0, init_bias=0.0, thresh=1.0, **TAUS)
+    with pytest.raises(ValueError, match="`layers` must be given"):
+        scale_to_fire(net, jnp.ones((2, 1, 1)))
+
+
+class Own(NeuronModel):
+    """v' = 0; its weights are known to itself alone."""
+
+    weights: jax.Array
+
+    def __init__(self, key, n_neurons, in_size, wmask, dtype=jnp.float32):
+        super().__init__(dtype=dtype)
+        self.weights = jnp.asarray(wmask, dtype)
+
+    def init_state(self, n_neurons):
+        return jnp.zeros((n_neurons, 1), self.dtype)
+
+    def dynamics(self, t, y, args):
+        return 0 * y
+
+    def spike_condition(self, t, y, **kwargs):
+        return y[:, 0] - 1.0
+
+    def input_spike(self, y, from_idx, to_idx, valid_mask):
+        row = jnp.where(valid_mask, self.weights[from_idx, to_idx], 0.0)
+        return y.at[to_idx, 0].add(row)
+
+    def reset_spiked(self, y, spiked_mask):
+        return jnp.where(spiked_mask[:, None], 0.0, y)
+
+
+def test_models_that_hide_their_weights_are_refused():
+    net = FFEvNN([2, 1], 1, Own, T_END)
+    with pytest.raises(ValueError, match="Own does not tell which"):
+        scale_to_fire(net, jnp.ones((2, 1, 1)), [2, 1])
+
+
+# -- normal weights --------------------------------------------------------------------
+
+
+def test_normal_weights_have_their_layers_mean_and_deviation():
+    layers, in_size = [60, 50, 40], 70
+    weights = np.asarray(normal_weights(KEY, layers, in_size, [1, 2, 3], [0.1, 0, 0.3]))
+    assert weights.shape == (220, 150)
+    blocks = [(150, 220, 0, 60), (0, 60, 60, 110), (60, 110, 110, 150)]
+    for (a, b, c, d), mean, sd in zip(blocks, [1, 2, 3], [0.1, 0, 0.3], strict=True):
+        block = weights[a:b, c:d]
+        # Five standard errors of a mean, and of a standard deviation.
+        assert abs(block.mean() - mean) <= 5 * sd / np.sqrt(block.size) + 1e-6
+        assert abs(block.std() - sd) <= 5 * sd / np.sqrt(2 * block.size) + 1e-6
+        weights[a:b, c:d] = 0
+    assert not weights.any()
+
+
+def test_normal_weights_fit_the_network_and_depend_on_the_key():
+    net = make_net()
+    assert np.all((np.asarray(net.neuron_model.weights) != 0) <= net.get_wmask())
+    other = normal_weights(jax.random.PRNGKey(9), [6, 4], IN_SIZE, [0, 0], [1, 1])
+    assert not np.allclose(other, normal_weights(KEY, [6, 4], IN_SIZE, [0, 0], [1, 1]))
+
+
+@pytest.mark.parametrize("name", ["yin-yang", "mnist", "mnist first-spike"])
+def test_recipes_are_for_one_hidden_layer_and_name_their_source(name):
+    recipe = RECIPES[name]
+    assert len(recipe.means) == len(recipe.sds) == 2
+    assert "Sci Rep 11 (2021) 12829" in recipe.source
+
+
+@pytest.mark.parametrize(
+    ("layers", "in_size", "means", "sds", "message"),
+    [
+        ([6, 0], 3, [1, 1], [1, 1], "`layers` must hold whole numbers"),
+        ([6, 1.5], 3, [1, 1], [1, 1], "got 1.5"),
+        ([6, 4], 0, [1, 1], [1, 1], "`in_size` must hold"),
+        ([6, 4], 3, [1], [1, 1], "`means` must be one finite number"),
+        ([6, 4], 3, [1, 1], [1, np.inf], "`sds` must be one finite number"),
+        ([6, 4], 3, [1, 1], [1, -1], "`sds` must not be negative"),
+    ],
+)
+def test_wrong_weights_are_refused(layers, in_size, means, sds, message):
+    with pytest.raises(ValueError, match=message):
+        normal_weights(KEY, layers, in_size, means, sds)
