@@ -60,7 +60,9 @@ def _diamond(p: Column, q: Column) -> Column:
     """d for any p and q, of which one is not 0; p > 0 where q < 0."""
     # Division last: XLA would compute p and q twice if a selection followed it.
     past = jnp.where((p > 0) & (q < 0), 2 * q, 0)
-    return (p - past) / (jnp.abs(p) + jnp.abs(q))
+    # At a spike q may be 0 exactly, where abs(q) has no derivative but this has.
+    size = jnp.where(q < 0, -q, q)
+    return (p - past) / (jnp.abs(p) + size)
 
 
 class Riccati(AbstractFlow):
@@ -185,7 +187,10 @@ class Riccati(AbstractFlow):
 
         carry = (0, jnp.zeros_like(t), z, jnp.min(waits(z)))
         _, step, there, wait = lax.while_loop(cond, body, carry)
-        above = alive & (z.d >= 1)
+        # Arrivals change the current only. Who is past a spike then was not put there
+        # by a jump, but fires within rounding of the last event.
+        jumps = model.overrides("init_state", "input_spike", "reset_spiked")
+        above = alive & (z.d >= 1) & jumps
         jumped = jnp.any(above)
         spikes = (wait <= near) & (t + step + wait <= end + rounding(end, t))
         time = jnp.where(spikes, jnp.clip(t + step + wait, t, end), end)
