@@ -1,0 +1,289 @@
+"""Teach a spiking network of one hidden layer to read digits, or to tell clothes apart.
+
+A pixel fires once, the brighter the earlier. The hidden neurons' spikes go to one
+readout neuron per class, and there are two ways to tell the class (``--loss``):
+
+- ``max``: readouts do not fire; the class is the one whose potential rises highest;
+- ``first``: readouts fire, and the class is the one that fires first.
+
+The weights are trained with the exact gradient of the cross-entropy. Coding, neurons,
+losses and initial weights are those of Wunderlich and Pehle (Event-based
+backpropagation can compute exact gradients for spiking neural networks, Sci Rep 11
+(2021) 12829), who train for 100 epochs in batches of 5.
+
+The data are IDX files that you have, of MNIST or Fashion-MNIST (``--data``,
+``--set``), or a file of NumPy with the arrays ``images``, (n, 28, 28) bytes, and
+``labels`` (``--npz``).
+
+Run ``python examples/mnist.py``, ``--help`` lists the options.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from training import (
+    BLUE,
+    GREY,
+    ORANGE,
+    Samples,
+    Splits,
+    Task,
+    accuracy,
+    add_options,
+    check_options,
+    first_output,
+    first_spike_loss,
+    plot_curves,
+    probe,
+    report,
+    save_pictures,
+    summarize,
+    tidy,
+    train,
+)
+
+from eventax.datasets import fashion_mnist, mnist
+from eventax.encoding import drop_spikes, latency
+from eventax.evnn import FFEvNN
+from eventax.initialization import RECIPES, normal_weights
+from eventax.losses import max_voltage_cross_entropy
+from eventax.neuron_models import LI, LIF, MultiNeuronModel
+
+T_INPUT, T_END = 20.0, 60.0  # ms
+SHAPE = (28, 28)
+IN_SIZE, N_CLASSES = 28 * 28, 10
+DROPPED = 0.2  # part of the input spikes that are lost in training
+SETS = {"mnist": mnist, "fashion_mnist": fashion_mnist}
+N_SHOWN = 3  # samples in the raster
+
+
+# -- data ------------------------------------------------------------------------------
+
+
+def load_samples(args: argparse.Namespace) -> Splits:
+    """Samples for training, for validation (one in twelve of the rest) and for test."""
+    order = np.random.default_rng(args.seed).permutation
+    if args.npz is None:
+        rest, test = (
+            _flat(*SETS[args.set](args.data, split=split))
+            for split in ("train", "test")
+        )
+        rest = _chosen(rest, order(len(rest.labels)))
+    else:
+        with np.load(args.npz) as file:
+            every = _flat(file["images"], file["labels"])
+        every = _chosen(every, order(len(every.labels)))
+        n_test = len(every.labels) // 6
+        test, rest = _chosen(every, slice(n_test)), _chosen(every, slice(n_test, None))
+    n_watched = max(len(rest.labels) // 12, 1)
+    watched = _chosen(rest, slice(n_watched))
+    learned = _chosen(rest, slice(n_watched, None))
+    return Splits(
+        _chosen(learned, slice(args.train)), watched, _chosen(test, slice(args.test))
+    )
+
+
+def _flat(images: np.ndarray, labels: np.ndarray) -> Samples:
+    """Images as rows of pixels."""
+    if images.shape[1:] != SHAPE or images.dtype != np.uint8:
+        raise SystemExit(
+            f"images must be bytes of shape (n, 28, 28); got {images.dtype}, "
+            f"{images.shape}."
+        )
+    return Samples(images.reshape(-1, IN_SIZE), np.asarray(labels, np.int32))
+
+
+def _chosen(samples: Samples, which: Any) -> Samples:
+    return Samples(samples.data[which], samples.labels[which])
+
+
+# -- task ------------------------------------------------------------------------------
+
+
+def input_spikes(pixels: Any) -> jax.Array:
+    """(784, 1) times: the brighter a pixel the earlier, none for black ones."""
+    # Rounding must not make a white pixel brighter than white, and early.
+    values = jnp.minimum(pixels / 255.0, 1.0)
+    return latency(values, t_max=T_INPUT, threshold=1.5 / 255.0)
+
+
+def make_task(loss: str, n_hidden: int) -> Task:
+    """Which readout is highest, or which one fires first?"""
+    if loss == "max":
+        read, decide = FFEvNN.max_over_time, partial(jnp.argmax, axis=-1)
+        objective = highest_loss
+    else:
+        read, decide = FFEvNN.ttfs, first_output
+        objective = partial(
+            first_spike_loss, tau0=1.0, tau1=3.0, alpha=3.6e-4, t_max=T_END
+        )
+    return Task(
+        encode=input_spikes,
+        disturb=lambda key, times: drop_spikes(key, times, DROPPED),
+        read=read,
+        loss=objective,
+        decide=decide,
+        n_hidden=n_hidden,
+    )
+
+
+def highest_loss(network: FFEvNN, outputs: Any, labels: Any) -> jax.Array:
+    """Cross-entropy of the highest potentials, one value per sample."""
+    return max_voltage_cross_entropy(outputs, labels)
+
+
+# -- network ---------------------------------------------------------------------------
+
+
+def make_network(loss: str, seed: int, n_hidden: int) -> FFEvNN:
+    """The untrained network; its readouts spike unless the loss is of potentials."""
+    layers = [n_hidden, N_CLASSES]
+    recipe = RECIPES["mnist" if loss == "max" else "mnist first-spike"]
+    key = jax.random.PRNGKey(seed + 1)
+    weights = normal_weights(key, layers, IN_SIZE, recipe.means, recipe.sds)
+    shared = {"tsyn": 5.0, "tmem": 20.0, "init_bias": 0.0}
+    common = {
+        "layers": layers,
+        "in_size": IN_SIZE,
+        "max_solver_time": T_END,
+        "max_event_steps": IN_SIZE + 4 * (n_hidden + N_CLASSES),
+    }
+    if loss == "first":
+        own = {"thresh": 1.0, "init_weights": weights}
+        return FFEvNN(neuron_model=LIF, **common, **shared, **own)
+    hidden = shared | {"thresh": 1.0, "init_weights": weights[:, :n_hidden]}
+    readout = shared | {"init_weights": weights[:, n_hidden:]}
+    return FFEvNN(
+        neuron_model=MultiNeuronModel,
+        neuron_models=[LIF, LI],
+        neuron_model_kwargs=[hidden, readout],
+        **common,
+    )
+
+
+# -- pictures --------------------------------------------------------------------------
+
+
+def plot_raster(network: FFEvNN, task: Task, test: Samples) -> Figure:
+    """Some test samples: the image, its input spikes, and those of the network."""
+    fig = Figure(figsize=(9.6, 2.7 * N_SHOWN), layout="constrained")
+    rows = fig.subplots(N_SHOWN, 3, width_ratios=(1, 2, 2), squeeze=False)
+    for row, pixels, label in zip(rows, test.data, test.labels, strict=False):
+        picture, inputs, spikes = row
+        picture.imshow(pixels.reshape(SHAPE), cmap="gray_r")
+        picture.set(xticks=[], yticks=[], title=f"class {label}")
+        times = task.encode(jnp.asarray(pixels))
+        inputs.plot(np.asarray(times)[:, 0], np.arange(IN_SIZE), "|", ms=3, color=GREY)
+        inputs.set(ylabel="input", ylim=(IN_SIZE, 0))
+        _plot_spikes(spikes, network, times, task.n_hidden)
+        for ax in (inputs, spikes):
+            ax.set(xlabel="time (ms)", xlim=(-1, T_END))
+            tidy(ax)
+    return fig
+
+
+def _plot_spikes(ax: Axes, network: FFEvNN, times: Any, n_hidden: int) -> None:
+    """Hidden neurons, and above them the readouts if they fire."""
+    at, who, _ = (np.asarray(x) for x in network.record(times))
+    hidden, readout = (who >= 0) & (who < n_hidden), who >= n_hidden
+    ax.plot(at[hidden], who[hidden], "|", ms=3, color=BLUE, label="hidden")
+    # Apart from the others, and at a distance from each other.
+    place = n_hidden * (1.05 + 0.02 * (who[readout] - n_hidden))
+    ax.plot(at[readout], place, "|", ms=5, color=ORANGE, label="readout")
+    ax.set(ylabel="neuron", ylim=(-5, 1.3 * n_hidden))
+
+
+def plot_confusion(decided: np.ndarray, labels: np.ndarray) -> Figure:
+    """How many samples of each class were put into each class."""
+    counts = np.zeros((N_CLASSES, N_CLASSES + 1), int)
+    np.add.at(counts, (labels, decided), 1)  # -1, for none, is the last column
+    columns = N_CLASSES + bool(counts[:, -1].any())
+    fig = Figure(figsize=(5.6, 5.0), layout="constrained")
+    ax = fig.subplots()
+    ax.imshow(np.sqrt(counts[:, :columns]), cmap="Blues")
+    for label, column in np.argwhere(counts[:, :columns]):
+        count = counts[label, column]
+        dark = count > counts.max() / 3
+        colour = "white" if dark else "black"
+        ax.text(
+            column, label, count, ha="center", va="center", fontsize=7, color=colour
+        )
+    names = [*range(N_CLASSES), "none"][:columns]
+    ax.set_xticks(range(columns), names)
+    ax.set_yticks(range(N_CLASSES))
+    ax.set(xlabel="class told by the network", ylabel="class", title="Test samples")
+    ax.spines[:].set_visible(False)
+    return fig
+
+
+# -- program ---------------------------------------------------------------------------
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the options."""
+    parser = argparse.ArgumentParser(
+        description="Train a spiking network on MNIST or Fashion-MNIST.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add_options(
+        parser,
+        hidden=350,
+        epochs=10,
+        batch=64,
+        lr=5e-3,
+        decay=0.95,
+        out="out/mnist",
+    )
+    parser.add_argument("--loss", choices=("max", "first"), default="max")
+    parser.add_argument("--set", choices=tuple(SETS), default="mnist")
+    parser.add_argument(
+        "--data", type=Path, help="folder of IDX files; by default some usual ones"
+    )
+    parser.add_argument(
+        "--npz", type=Path, help="file with images and labels, instead of IDX files"
+    )
+    parser.add_argument("--train", type=int, help="learn from so many samples only")
+    parser.add_argument("--test", type=int, help="test so many samples only")
+    args = parser.parse_args(argv)
+    check_options(parser, args, "train", "test")
+    return args
+
+
+def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
+    """Train, test, draw; returns the summary."""
+    args = parse_args(argv)
+    try:
+        splits = load_samples(args)
+    except FileNotFoundError as error:
+        raise SystemExit(f"{error} (--data)") from error
+    task = make_task(args.loss, args.hidden)
+    network = make_network(args.loss, args.seed, args.hidden)
+    network, curves = train(task, network, splits, args)
+
+    outputs, _ = probe(task, network, splits.test.data)
+    right = accuracy(task, outputs, splits.test.labels)
+    summary = summarize(args, curves, right, len(outputs))
+    report(summary, args.out)
+    if not args.no_plots:
+        decided = np.asarray(task.decide(outputs))
+        figures = {
+            "raster": plot_raster(network, task, splits.test),
+            "confusion": plot_confusion(decided, splits.test.labels),
+            "curves": plot_curves(curves),
+        }
+        save_pictures(figures, args.out)
+    return summary
+
+
+if __name__ == "__main__":
+    main()

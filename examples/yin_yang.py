@@ -1,0 +1,238 @@
+"""Teach a spiking network to tell the three parts of the Yin-Yang symbol apart.
+
+A point of the symbol is told by four input spikes, at 30 ms times x, y, 1-x and 1-y;
+a fifth input fires at 0 and says when time starts. The three output neurons race: the
+one that fires first names the part, yin, yang or dots. Weights are trained with the
+exact gradient of
+
+    L = -log softmax(-t / τ0)[label] + α (exp(t_label / τ1) - 1),
+
+where t are the outputs' first spike times, and so are delays, if there are any. A
+sample whose own output is silent raises the weights into that output instead.
+
+The task is that of Kriener, Göltz and Petrovici (The Yin-Yang dataset, NICE 2022);
+neurons, loss and initial weights are those of Wunderlich and Pehle (Sci Rep 11 (2021)
+12829). Theirs is ``--hidden 200 --epochs 100 --lr 5e-3 --decay 0.95``; the defaults
+are for a result within a minute or two.
+
+Run ``python examples/yin_yang.py``, ``--help`` lists the options.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from training import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    Samples,
+    Splits,
+    Task,
+    accuracy,
+    add_options,
+    check_options,
+    first_output,
+    first_spike_loss,
+    plot_curves,
+    probe,
+    report,
+    save_pictures,
+    summarize,
+    train,
+)
+
+from eventax.datasets import yin_yang
+from eventax.encoding import latency, with_bias_spike
+from eventax.evnn import FFEvNN
+from eventax.initialization import RECIPES, normal_weights
+from eventax.neuron_models import LIF
+
+T_INPUT, T_END = 30.0, 60.0  # ms
+IN_SIZE, N_CLASSES = 5, 3
+CLASSES = ("yin", "yang", "dots")
+COLOURS = (BLUE, ORANGE, GREEN)
+PALE = ("#b7d3ea", "#fbd0ae", "#b4ddcf")  # the same for areas
+N_HELD_OUT = 1000  # samples of validation and of test
+
+
+# -- task ------------------------------------------------------------------------------
+
+
+def make_samples(seed: int, n_train: int) -> Splits:
+    """Samples for training, validation and test, each drawn with a key of its own."""
+    keys = jax.random.split(jax.random.PRNGKey(seed), 3)
+    sizes = (n_train, N_HELD_OUT, N_HELD_OUT)
+    drawn = [yin_yang(key, n) for key, n in zip(keys, sizes, strict=True)]
+    return Splits(*(Samples(*map(np.asarray, pair)) for pair in drawn))
+
+
+def input_spikes(point: Any) -> jax.Array:
+    """(5, 1) times of the spikes that tell x, y, 1-x, 1-y, and when time starts."""
+    # Small values first, as in the paper: `latency` has large ones first.
+    return with_bias_spike(latency(1 - point, t_max=T_INPUT))
+
+
+def make_task(n_hidden: int) -> Task:
+    """Which output fires first?"""
+    return Task(
+        encode=input_spikes,
+        disturb=lambda key, times: times,
+        read=FFEvNN.ttfs,
+        loss=partial(first_spike_loss, tau0=0.5, tau1=6.4, alpha=3e-3, t_max=T_END),
+        decide=first_output,
+        n_hidden=n_hidden,
+    )
+
+
+# -- network ---------------------------------------------------------------------------
+
+
+def make_network(seed: int, n_hidden: int, longest_delay: float | None) -> FFEvNN:
+    """The untrained network, with delays drawn in [0, longest_delay] unless None."""
+    layers, recipe = [n_hidden, N_CLASSES], RECIPES["yin-yang"]
+    weight_key, delay_key = jax.random.split(jax.random.PRNGKey(seed + 1))
+    weights = normal_weights(weight_key, layers, IN_SIZE, recipe.means, recipe.sds)
+    return FFEvNN(
+        layers,
+        in_size=IN_SIZE,
+        neuron_model=LIF,
+        max_solver_time=T_END,
+        key=delay_key,
+        dlim=longest_delay,
+        max_event_steps=100 + 4 * n_hidden,
+        init_weights=weights,
+        init_bias=0.0,
+        thresh=1.0,
+        tsyn=5.0,
+        tmem=20.0,
+    )
+
+
+# -- pictures --------------------------------------------------------------------------
+
+
+def grid_points(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """(n, n) whether a point of a grid is in the disc, and (those, 4) their data."""
+    centres = (np.arange(n, dtype=np.float32) + 0.5) / n
+    x, y = np.meshgrid(centres, centres)
+    inside = np.hypot(x - 0.5, y - 0.5) <= 0.5
+    points = np.stack([x[inside], y[inside]], axis=1)
+    return inside, np.concatenate([points, 1 - points], axis=1)
+
+
+def on_grid(inside: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """(n, n) values of the points inside, NaN elsewhere."""
+    result = np.full(inside.shape, np.nan)
+    result[inside] = values
+    return result
+
+
+def plot_regions(task: Task, inside: np.ndarray, times: Any, test: Samples) -> Figure:
+    """The class that the network gives to each point, and the test samples."""
+    fig = Figure(figsize=(5.6, 5.2), layout="constrained")
+    ax = fig.subplots()
+    regions = on_grid(inside, np.asarray(task.decide(times)))
+    colours = ListedColormap(["white", *PALE])
+    ax.imshow(
+        regions, origin="lower", extent=(0, 1, 0, 1), cmap=colours, vmin=-1, vmax=2
+    )
+    for label, (name, colour) in enumerate(zip(CLASSES, COLOURS, strict=True)):
+        x, y = test.data[test.labels == label, :2].T
+        ax.plot(x, y, ".", ms=3, color=colour, label=name)
+    ax.set(xlabel="x", ylabel="y", title="First output (areas) and test samples")
+    ax.set_aspect("equal")
+    fig.legend(loc="outside lower center", ncols=3, frameon=False, markerscale=3)
+    ax.spines[:].set_visible(False)
+    return fig
+
+
+def plot_latency(inside: np.ndarray, times: np.ndarray) -> Figure:
+    """When each output fires first, over the disc; white where it is silent."""
+    fig = Figure(figsize=(10.2, 3.6), layout="constrained")
+    axes = fig.subplots(1, N_CLASSES, sharex=True, sharey=True)
+    shown = np.where(np.isfinite(times), times, np.nan)
+    heard = shown[np.isfinite(shown)]
+    low, high = np.percentile(heard, (1, 99)) if heard.size else (0.0, T_END)
+    for output, (ax, name) in enumerate(zip(axes, CLASSES, strict=True)):
+        picture = ax.imshow(
+            on_grid(inside, shown[:, output]),
+            origin="lower",
+            extent=(0, 1, 0, 1),
+            vmin=low,
+            vmax=high,
+        )
+        ax.set(title=f"output “{name}”", xlabel="x")
+        ax.spines[:].set_visible(False)
+    axes[0].set_ylabel("y")
+    fig.colorbar(picture, ax=axes, label="first spike (ms)", extend="both")
+    return fig
+
+
+# -- program ---------------------------------------------------------------------------
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the options."""
+    parser = argparse.ArgumentParser(
+        description="Train a spiking network on the Yin-Yang data.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add_options(
+        parser,
+        hidden=120,
+        epochs=30,
+        batch=32,
+        lr=1e-2,
+        decay=0.9,
+        out="out/yin_yang",
+    )
+    parser.add_argument("--samples", type=int, default=5000, help="to learn from")
+    parser.add_argument(
+        "--delays",
+        type=float,
+        nargs="?",
+        const=5.0,
+        metavar="MS",
+        help="train synaptic delays too, drawn between 0 and MS (5 if left out)",
+    )
+    args = parser.parse_args(argv)
+    check_options(parser, args, "samples")
+    if args.delays is not None and not args.delays >= 0:
+        parser.error("--delays must not be negative")
+    return args
+
+
+def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
+    """Train, test, draw; returns the summary."""
+    args = parse_args(argv)
+    splits = make_samples(args.seed, args.samples)
+    task = make_task(args.hidden)
+    network = make_network(args.seed, args.hidden, args.delays)
+    network, curves = train(task, network, splits, args)
+
+    outputs, _ = probe(task, network, splits.test.data)
+    right = accuracy(task, outputs, splits.test.labels)
+    summary = summarize(args, curves, right, len(outputs))
+    report(summary, args.out)
+    if not args.no_plots:
+        inside, points = grid_points(120)
+        times, _ = probe(task, network, points)
+        figures = {
+            "regions": plot_regions(task, inside, times, splits.test),
+            "latency": plot_latency(inside, times),
+            "curves": plot_curves(curves),
+        }
+        save_pictures(figures, args.out)
+    return summary
+
+
+if __name__ == "__main__":
+    main()
