@@ -124,21 +124,6 @@ def rows_of(
     return [jnp.take_along_axis(leaf, there, axis=0) for leaf in leaves]
 
 
-def add_rows(
-    leaves: list[Float[Array, "senders neurons"]],
-    senders: Int[Array, "entries ..."],
-    rows: list[Float[Array, "entries neurons"]],
-) -> list[Float[Array, "senders neurons"]]:
-    """The transpose of `rows_of`, added to `leaves`. Rows of nobody are 0."""
-    there = jnp.maximum(senders, 0)
-    if senders.ndim == 1:
-        pairs = zip(leaves, rows, strict=True)
-        return [leaf.at[there].add(row) for leaf, row in pairs]
-    columns = jnp.arange(there.shape[1])
-    pairs = zip(leaves, rows, strict=True)
-    return [leaf.at[there, columns].add(row) for leaf, row in pairs]
-
-
 def pick(times: Float[Array, "entries ..."], k: Int[Array, " neurons"]) -> Array:
     """The time of entry k, for each neuron its own."""
     if times.ndim == 1:

@@ -21,7 +21,8 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from .. import _stack
 from .._engine._event import IDLE
 from .._flows import AbstractFlow
-from ._arrivals import Arrivals, Window, add_rows, rows_of, window_at
+from ._arrivals import Arrivals, Window, rows_of, window_at
+from ._derivative import Operation, add, add_in_batch
 from ._gauges import Gauge
 from ._lanes import Halt, Lanes, Layer, find, land, travel
 
@@ -193,7 +194,6 @@ def simulate_layer(
         broken = jnp.any(jnp.stack(lost))
         return Outcome(spikes, seen, lanes.gauges, broken, full)
 
-    @jax.custom_vjp
     def run(given: Given) -> Outcome:
         def body(carry: Any) -> Any:
             lanes, spikes, seen, number = carry
@@ -245,10 +245,10 @@ def simulate_layer(
         lanes, spikes, seen, stack, k, starts, numbers, count, number = carry
         full = more(given, spikes, number)
         history = (stack, k, starts, numbers, count)
-        return outcome(lanes, spikes, seen, full), (given, history)
+        return outcome(lanes, spikes, seen, full), history
 
-    def back(residuals: Any, by: Outcome) -> Any:
-        given, (stack, k, starts, numbers, count) = residuals
+    def back(given: Given, history: Any, by: Outcome, summed: bool) -> Any:
+        stack, k, starts, numbers, count = history
 
         def body(carry: Any) -> Any:
             grad, stack, k, s = carry
@@ -264,12 +264,15 @@ def simulate_layer(
 
             last = s == count - 1
             stack, k = lax.cond(last, lambda stack: (stack, k), again, stack)
-            return pull(given, number, stack, k, grad, by), stack, k, s - 1
+            grad = pull(given, number, stack, k, grad, by, summed)
+            return grad, stack, k, s - 1
 
         zeros = jax.tree.map(jnp.zeros_like, given)
         t = jnp.zeros_like(by.gauges[0] if by.gauges else given.senders[0][0])
+        # Of the weights' batch, if they have one.
+        senders = [jnp.where(jnp.zeros_like(w, bool), w, 0) for w in given.senders]
         grad = Gradient(
-            t, zeros.z0, by.gauges, zeros.params, zeros.senders, zeros.arrivals.times
+            t, zeros.z0, by.gauges, zeros.params, senders, zeros.arrivals.times
         )
         carry = (grad, stack, k, count - 1)
         grad, *_ = lax.while_loop(lambda carry: carry[-1] >= 0, body, carry)
@@ -281,11 +284,16 @@ def simulate_layer(
         _, start = jax.vjp(model, given.z0)
         (by_z0,) = start(grad.gauges)
         z0 = jax.tree.map(jnp.add, grad.z, by_z0)
-        arrivals = Arrivals(times, None, None, None, None)  # pyright: ignore[reportArgumentType]
-        return (Given(grad.params, grad.senders, z0, arrivals),)
+        return grad.senders, (grad.params, z0, times)
 
     def pull(
-        given: Given, number: Any, stack: Any, k: Any, grad: Gradient, by: Outcome
+        given: Given,
+        number: Any,
+        stack: Any,
+        k: Any,
+        grad: Gradient,
+        by: Outcome,
+        summed: bool,
     ) -> Gradient:
         """Back through the rounds of a stretch."""
         window, rows = load(given, number)
@@ -321,11 +329,48 @@ def simulate_layer(
         start = number * sizes.window
         old = lax.dynamic_slice_in_dim(grad.times, start, sizes.window + 1)
         times = lax.dynamic_update_slice_in_dim(grad.times, old + by_times, start, 0)
-        senders = add_rows(grad.senders, window.senders, by_rows)
+        places = jnp.maximum(window.senders, 0)
+        pairs = zip(grad.senders, by_rows, strict=True)
+        # Rows of nobody are 0.
+        put = add_in_batch if summed else add
+        senders = [put(total, places, rows) for total, rows in pairs]
         return Gradient(t, z, gauges, params, senders, times)
 
-    run.defvjp(forth, back)
-    return run(given)
+    def whole(weights: list[Array], inputs: Any, fixed: Any) -> Given:
+        params, z0, times = inputs
+        return Given(params, weights, z0, fixed._replace(times=times))
+
+    def flat(outcome: Outcome) -> list[Array]:
+        return jax.tree.leaves(outcome)
+
+    def unflat(leaves: list[Any]) -> Outcome:
+        return jax.tree.unflatten(form, leaves)
+
+    def with_history(*args: Any) -> Any:
+        outcome, history = forth(whole(*args))
+        return flat(outcome), history
+
+    def pulled(weights: Any, inputs: Any, fixed: Any, history: Any, by: Any, s: bool):
+        # Whole numbers have no cotangent.
+        by = iter(by)
+        leaves = [
+            next(by) if jnp.issubdtype(x.dtype, jnp.inexact) else None for x in shapes
+        ]
+        given = whole(weights, inputs, fixed)
+        return back(given, history, unflat(leaves), s)
+
+    shape = jax.eval_shape(run, given)
+    shapes, form = jax.tree.flatten(shape)
+    operation = Operation(
+        lambda *args: flat(run(whole(*args))),
+        shapes,
+        with_history,
+        (0, None, 0, None, None),
+        pulled,
+    )
+    inputs = (given.params, given.z0, given.arrivals.times)
+    fixed = given.arrivals._replace(times=None)
+    return unflat(operation(given.senders, inputs, fixed))
 
 
 def _append(

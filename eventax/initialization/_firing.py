@@ -30,7 +30,7 @@ class Layer(NamedTuple):
 
 def scale_to_fire(
     net: Net,
-    in_spike_times: Float[Array, "batch inputs spikes"],
+    in_spike_times: Any,
     layers: Sequence[int] | None = None,
     *,
     fraction: float | Sequence[float | None] = 0.5,
@@ -75,15 +75,13 @@ def scale_to_fire(
         >>> from eventax.initialization import scale_to_fire
         >>> from eventax.neuron_models import LIF
         >>> net = FFEvNN(
-        ...     [20, 3], 4, LIF, 50.0, key=jax.random.key(0), thresh=1.0, tsyn=5.0,
+        ...     [20], 4, LIF, 50.0, key=jax.random.key(0), thresh=1.0, tsyn=5.0,
         ...     tmem=20.0, wlim=0.2, wmean=0.1, init_bias=0.0,
         ... )
         >>> samples = 20.0 * jax.random.uniform(jax.random.key(1), (100, 4, 1))
-        >>> jnp.isfinite(jax.vmap(net.ttfs)(samples)).mean()  # silent
-        Array(0., dtype=float32)
-        >>> scaled = scale_to_fire(net, samples, [20, 3], fraction=0.8)
-        >>> bool(jnp.isfinite(jax.vmap(scaled.ttfs)(samples)).mean() >= 0.8)
-        True
+        >>> scaled = scale_to_fire(net, samples, [20], fraction=0.8)
+        >>> jnp.isfinite(jax.vmap(scaled.ttfs)(samples)).mean()
+        Array(0.8, dtype=float32)
     """
     sizes = _sizes(net, layers)
     in_spike_times = jnp.asarray(in_spike_times, net.dtype)
@@ -166,9 +164,10 @@ def _fired(net: EvNN, scale: Array, inputs: Array) -> Array:
     scaled = _scaled(net, scale)
 
     def of_sample(times: Array) -> Array:
-        _, neurons, _ = scaled.record(times)
-        # The fill is -1, the last of all.
-        counts = jnp.zeros(net.n_neurons + 1, int).at[neurons].add(1)
+        spikes, neurons, _ = scaled.record(times)
+        # Times are read although neurons are enough: they carry the run's errors. The
+        # fill is -1, the last of all.
+        counts = jnp.zeros(net.n_neurons + 1).at[neurons].add(jnp.isfinite(spikes))
         return counts[:-1] > 0
 
     return jax.vmap(of_sample)(inputs)

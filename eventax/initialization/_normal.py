@@ -56,10 +56,10 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
 
 def normal_weights(
     key: Array,
-    layers: Sequence[int],
-    in_size: int,
-    means: Sequence[float],
-    sds: Sequence[float],
+    layers: Sequence[Any],
+    in_size: Any,
+    means: Sequence[float | int],
+    sds: Sequence[float | int],
 ) -> Float[Array, "senders neurons"]:
     """Weights of a feed-forward network, normally distributed with values per layer.
 
@@ -119,7 +119,7 @@ def _count(name: str, value: Any) -> int:
     return int(value)
 
 
-def _check_numbers(name: str, values: Sequence[float], n_layers: int) -> None:
+def _check_numbers(name: str, values: Sequence[float | int], n_layers: int) -> None:
     if len(values) != n_layers or not np.all(np.isfinite(values)):
         raise ValueError(
             f"`{name}` must be one finite number for each of the {n_layers} layers; "
