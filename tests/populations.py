@@ -254,6 +254,11 @@ DELAYS = {
 }
 
 
+# Other draws where with the usual one a spike arrives within rounding of the end of a
+# pause, or too few spikes come.
+SEEDS = {"LIF-Refractory-synaptic": 12, "Multi-Refractory-both": 12}
+
+
 @dataclass(frozen=True)
 class Case:
     """One entry of the table."""
@@ -308,7 +313,7 @@ class Case:
 
     def leaves(self) -> Leaves:
         """Trainable leaves, and the input times."""
-        rng = np.random.default_rng(7)
+        rng = np.random.default_rng(SEEDS.get(str(self), 7))
         drawn = MODELS[self.model].draw(rng)
         if "delays" in DELAYS[self.delays]:
             drawn["delays"] = rng.uniform(0.5, 6.0, (N + M, N))

@@ -1,0 +1,191 @@
+"""The script on images, with a small network and a few images that are drawn here."""
+
+import json
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from eventax.io import load_evnn
+from eventax.neuron_models import LI, LIF
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+PICTURES = {"raster", "confusion", "curves"}
+PNG = b"\x89PNG\r\n\x1a\n"
+SMALL = ["--hidden", "10", "--batch", "20", "--lr", "0.02", "--train", "80"]
+N = {"train": 120, "t10k": 40}
+
+
+@pytest.fixture(scope="module")
+def example():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(EXAMPLES)
+        import mnist
+        import training
+
+        patch.setattr(training, "PROBED", 40)
+        yield mnist
+    for name in ("training", "mnist"):
+        del sys.modules[name]
+
+
+def draw_images(n, seed):
+    """A bright bar, further down for each class, on a dim ground."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(10, size=n).astype(np.uint8)
+    images = rng.integers(2, size=(n, 28, 28), dtype=np.uint8)  # 1 makes no spike
+    for image, label in zip(images, labels, strict=True):
+        first = 2 + 2 * int(label)
+        image[first : first + 5, 4:24] = rng.integers(100, 256, size=(5, 20))
+    return images, labels
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """IDX files as those of MNIST, and the same images for NumPy."""
+    folder = tmp_path_factory.mktemp("mnist")
+    for seed, (split, n) in enumerate(N.items()):
+        images, labels = draw_images(n, seed)
+        for array, kind in ((images, "images-idx3"), (labels, "labels-idx1")):
+            header = bytes([0, 0, 8, array.ndim])
+            sizes = np.array(array.shape, ">u4").tobytes()
+            path = folder / f"{split}-{kind}-ubyte"
+            path.write_bytes(header + sizes + array.tobytes())
+    images, labels = draw_images(N["train"], 0)
+    np.savez(folder / "images.npz", images=images, labels=labels)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole_run(example, folder):
+    """Four epochs at a stretch, with pictures."""
+    out = folder / "whole"
+    args = [*SMALL, "--data", str(folder), "--epochs", "4", "--out", str(out)]
+    return example.main(args), out
+
+
+def test_writes_summary_and_pictures(whole_run):
+    summary, out = whole_run
+    assert json.loads((out / "summary.json").read_text("utf-8")) == summary
+    assert 0 <= summary["test_accuracy"] <= 1
+    assert summary["test_samples"] == N["t10k"]
+    assert summary["epochs"] == 4
+    assert summary["versions"]["jax"] == jax.__version__
+    assert {path.stem for path in out.glob("*.png")} == PICTURES
+    for path in out.glob("*.png"):
+        assert path.read_bytes().startswith(PNG)
+
+
+def test_a_stopped_run_ends_with_the_same_numbers(example, folder, whole_run):
+    summary, whole = whole_run
+    out = folder / "stopped"
+    common = [*SMALL, "--data", str(folder), "--no-plots", "--out", str(out)]
+    example.main([*common, "--epochs", "2"])
+    resumed = example.main([*common, "--epochs", "4", "--resume"])
+    assert without_seconds(resumed) == without_seconds(summary)
+    network = "network.eventax"
+    assert (out / network).read_bytes() == (whole / network).read_bytes()
+    assert not list(out.glob("*.png"))
+
+
+def without_seconds(summary):
+    return {k: v for k, v in summary.items() if not k.startswith("seconds")}
+
+
+def test_the_loss_falls(example, folder, whole_run):
+    _, out = whole_run
+    args = example.parse_args([*SMALL, "--data", str(folder)])
+    train = example.load_samples(args).train
+    task = example.make_task("max", 10)
+    keywords = example.network_keywords("max", 10)
+    trained, _ = load_evnn(out / "network.eventax", None)
+    losses = []
+    for network in (example.make_network("max", 0, keywords), trained):
+        outputs, _ = example.probe(task, network, train.data)
+        losses.append(np.mean(task.loss(network, outputs, train.labels)))
+    assert losses[1] < losses[0]
+    assert [type(m) for m in trained.neuron_model.submodels] == [LIF, LI]
+    for submodel in trained.neuron_model.submodels:
+        np.testing.assert_array_equal(submodel.ic, 0)
+
+
+@pytest.mark.slow  # compiles its own epoch
+def test_readouts_that_fire(example, folder):
+    out = folder / "first"
+    args = [*SMALL, "--npz", str(folder / "images.npz"), "--loss", "first"]
+    summary = example.main([*args, "--epochs", "4", "--out", str(out)])
+    assert summary["test_samples"] == N["train"] // 6
+    assert {path.stem for path in out.glob("*.png")} == PICTURES
+    story = json.loads((out / "summary.json").read_text("utf-8"))
+    assert story["settings"]["loss"] == "first"
+    network, _ = load_evnn(out / "network.eventax", None)
+    assert isinstance(network.neuron_model, LIF)
+
+
+def test_pixels_are_told_by_time(example):
+    pixels = np.zeros(784, np.uint8)
+    pixels[:4] = [255, 51, 2, 1]
+    times = jax.jit(example.input_spikes)(pixels)[:, 0]
+    np.testing.assert_allclose(times[:3], [0.0, 16.0, 20 * 253 / 255], rtol=1e-5)
+    assert times[0] == 0.0
+    assert np.all(np.isinf(times[3:]))
+
+
+def test_a_fifth_of_the_spikes_is_lost_in_training(example):
+    task = example.make_task("max", 10)
+    times = task.disturb(jax.random.PRNGKey(0), jnp.zeros((5000, 1)))
+    # Five standard errors of 5000 draws.
+    assert abs(np.isinf(times).mean() - 0.2) < 5 * np.sqrt(0.16 / 5000)
+
+
+def test_samples_are_shared_out_and_cut(example, folder):
+    args = ["--data", str(folder), "--train", "30", "--test", "7"]
+    splits = example.load_samples(example.parse_args(args))
+    assert [len(part.labels) for part in splits] == [30, 10, 7]
+    args = ["--npz", str(folder / "images.npz"), "--seed", "3"]
+    splits = example.load_samples(example.parse_args(args))
+    assert [len(part.labels) for part in splits] == [92, 8, 20]
+    # Each image is in one of them.
+    rows = np.concatenate([part.data for part in splits])
+    images, _ = draw_images(N["train"], 0)
+    np.testing.assert_array_equal(
+        np.unique(rows, axis=0), np.unique(images.reshape(-1, 784), axis=0)
+    )
+
+
+def test_confusion_shows_samples_without_an_answer(example):
+    labels = np.array([0, 1, 1])
+    texts = [t.get_text() for t in _ticks(example, np.array([0, 1, -1]), labels)]
+    assert texts[-1] == "none"
+    assert len(_ticks(example, np.array([0, 1, 1]), labels)) == 10
+
+
+def _ticks(example, decided, labels):
+    (ax,) = example.plot_confusion(decided, labels).axes
+    return ax.get_xticklabels()
+
+
+def test_missing_files_and_wrong_images_are_named(example, tmp_path):
+    with pytest.raises(SystemExit, match=r"MNIST: found no files .*--data"):
+        example.main(["--data", str(tmp_path), "--out", str(tmp_path)])
+    path = tmp_path / "small.npz"
+    np.savez(path, images=np.zeros((3, 8, 8), np.uint8), labels=np.zeros(3, int))
+    with pytest.raises(SystemExit, match=r"bytes of shape \(n, 28, 28\)"):
+        example.main(["--npz", str(path), "--out", str(tmp_path)])
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "rule"),
+    [
+        ("--train", "0", "must be at least 1"),
+        ("--test", "0", "must be at least 1"),
+        ("--lr", "-1", "must be positive"),
+    ],
+)
+def test_wrong_options_are_refused(example, flag, value, rule, capsys):
+    with pytest.raises(SystemExit):
+        example.main([flag, value])
+    assert f"{flag} {rule}" in capsys.readouterr().err
