@@ -6,10 +6,12 @@ readout neuron per class, and there are two ways to tell the class (``--loss``):
 - ``max``: readouts do not fire; the class is the one whose potential rises highest;
 - ``first``: readouts fire, and the class is the one that fires first.
 
-The weights are trained with the exact gradient of the cross-entropy. Coding, neurons,
-losses and initial weights are those of Wunderlich and Pehle (Event-based
-backpropagation can compute exact gradients for spiking neural networks, Sci Rep 11
-(2021) 12829), who train for 100 epochs in batches of 5.
+The weights are trained with the exact gradient of the cross-entropy. Coding, neurons
+and the first way, with its initial weights, are those of Wunderlich and Pehle
+(Event-based backpropagation can compute exact gradients for spiking neural networks,
+Sci Rep 11 (2021) 12829), who train for 100 epochs in batches of 5; initial weights and
+loss of the second way are those of the programs beside Nowotny, Turner and Knight
+(Neuromorph Comput Eng 5 (2025) 014001).
 
 The data are IDX files that you have, of MNIST or Fashion-MNIST (``--data``,
 ``--set``), or a file of NumPy with the arrays ``images``, (n, 28, 28) bytes, and
@@ -22,10 +24,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,6 +38,8 @@ from training import (
     BLUE,
     GREY,
     ORANGE,
+    READOUT,
+    SPIKING,
     Samples,
     Splits,
     Task,
@@ -43,9 +48,11 @@ from training import (
     check_options,
     first_output,
     first_spike_loss,
+    hidden_layer,
     plot_curves,
     probe,
     report,
+    save_network,
     save_pictures,
     summarize,
     tidy,
@@ -59,7 +66,7 @@ from eventax.initialization import RECIPES, normal_weights
 from eventax.losses import max_voltage_cross_entropy
 from eventax.neuron_models import LI, LIF, MultiNeuronModel
 
-T_INPUT, T_END = 20.0, 60.0  # ms
+T_INPUT, T_END = 20.0, 40.0  # ms
 SHAPE = (28, 28)
 IN_SIZE, N_CLASSES = 28 * 28, 10
 DROPPED = 0.2  # part of the input spikes that are lost in training
@@ -117,11 +124,11 @@ def input_spikes(pixels: Any) -> jax.Array:
     return latency(values, t_max=T_INPUT, threshold=1.5 / 255.0)
 
 
+@cache  # equal ones share a compilation
 def make_task(loss: str, n_hidden: int) -> Task:
     """Which readout is highest, or which one fires first?"""
     if loss == "max":
-        read, decide = FFEvNN.max_over_time, partial(jnp.argmax, axis=-1)
-        objective = highest_loss
+        read, decide, objective = FFEvNN.max_over_time, highest_output, highest_loss
     else:
         read, decide = FFEvNN.ttfs, first_output
         objective = partial(
@@ -129,12 +136,17 @@ def make_task(loss: str, n_hidden: int) -> Task:
         )
     return Task(
         encode=input_spikes,
-        disturb=lambda key, times: drop_spikes(key, times, DROPPED),
+        disturb=partial(drop_spikes, p=DROPPED),
         read=read,
         loss=objective,
         decide=decide,
         n_hidden=n_hidden,
     )
+
+
+def highest_output(outputs: Any) -> jax.Array:
+    """The readout whose potential rises highest."""
+    return jnp.argmax(outputs, axis=-1)
 
 
 def highest_loss(network: FFEvNN, outputs: Any, labels: Any) -> jax.Array:
@@ -145,29 +157,39 @@ def highest_loss(network: FFEvNN, outputs: Any, labels: Any) -> jax.Array:
 # -- network ---------------------------------------------------------------------------
 
 
-def make_network(loss: str, seed: int, n_hidden: int) -> FFEvNN:
-    """The untrained network; its readouts spike unless the loss is of potentials."""
-    layers = [n_hidden, N_CLASSES]
-    recipe = RECIPES["mnist" if loss == "max" else "mnist first-spike"]
-    key = jax.random.PRNGKey(seed + 1)
-    weights = normal_weights(key, layers, IN_SIZE, recipe.means, recipe.sds)
-    shared = {"tsyn": 5.0, "tmem": 20.0, "init_bias": 0.0}
+def network_keywords(loss: str, n_hidden: int) -> dict[str, Any]:
+    """All keywords; weights are put in later.
+
+    Readouts spike unless the loss is one of potentials.
+    """
     common = {
-        "layers": layers,
+        "layers": [n_hidden, N_CLASSES],
         "in_size": IN_SIZE,
         "max_solver_time": T_END,
         "max_event_steps": IN_SIZE + 4 * (n_hidden + N_CLASSES),
     }
     if loss == "first":
-        own = {"thresh": 1.0, "init_weights": weights}
-        return FFEvNN(neuron_model=LIF, **common, **shared, **own)
-    hidden = shared | {"thresh": 1.0, "init_weights": weights[:, :n_hidden]}
-    readout = shared | {"init_weights": weights[:, n_hidden:]}
-    return FFEvNN(
-        neuron_model=MultiNeuronModel,
-        neuron_models=[LIF, LI],
-        neuron_model_kwargs=[hidden, readout],
-        **common,
+        return common | SPIKING | {"neuron_model": LIF}
+    return common | {
+        "neuron_model": MultiNeuronModel,
+        "neuron_models": [LIF, LI],
+        "neuron_model_kwargs": [SPIKING, READOUT],
+    }
+
+
+def make_network(loss: str, seed: int, keywords: dict[str, Any]) -> FFEvNN:
+    """The untrained network."""
+    layers = keywords["layers"]
+    recipe = RECIPES["mnist" if loss == "max" else "mnist first-spike"]
+    key = jax.random.PRNGKey(seed + 1)
+    weights = normal_weights(key, layers, IN_SIZE, recipe.means, recipe.sds)
+    network = FFEvNN(**keywords)
+    if loss == "first":
+        return eqx.tree_at(lambda n: n.neuron_model.weights, network, weights)
+    # Each sub-model has the columns of its own neurons.
+    parts = tuple(jnp.split(weights, layers[:1], axis=1))
+    return eqx.tree_at(
+        lambda n: tuple(m.weights for m in n.neuron_model.submodels), network, parts
     )
 
 
@@ -186,6 +208,8 @@ def plot_raster(network: FFEvNN, task: Task, test: Samples) -> Figure:
         inputs.plot(np.asarray(times)[:, 0], np.arange(IN_SIZE), "|", ms=3, color=GREY)
         inputs.set(ylabel="input", ylim=(IN_SIZE, 0))
         _plot_spikes(spikes, network, times, task.n_hidden)
+        inputs.set_title("input spikes")
+        spikes.set_title("spikes of the network")
         for ax in (inputs, spikes):
             ax.set(xlabel="time (ms)", xlim=(-1, T_END))
             tidy(ax)
@@ -193,14 +217,14 @@ def plot_raster(network: FFEvNN, task: Task, test: Samples) -> Figure:
 
 
 def _plot_spikes(ax: Axes, network: FFEvNN, times: Any, n_hidden: int) -> None:
-    """Hidden neurons, and above them the readouts if they fire."""
-    at, who, _ = (np.asarray(x) for x in network.record(times))
-    hidden, readout = (who >= 0) & (who < n_hidden), who >= n_hidden
-    ax.plot(at[hidden], who[hidden], "|", ms=3, color=BLUE, label="hidden")
-    # Apart from the others, and at a distance from each other.
-    place = n_hidden * (1.05 + 0.02 * (who[readout] - n_hidden))
-    ax.plot(at[readout], place, "|", ms=5, color=ORANGE, label="readout")
-    ax.set(ylabel="neuron", ylim=(-5, 1.3 * n_hidden))
+    """All of the hidden neurons, and above them the first ones of the readouts."""
+    at, who, _ = hidden_layer(network, n_hidden).record(times)
+    ax.plot(at, who, "|", ms=3, color=BLUE)  # the fill is at infinity
+    first = network.ttfs(times)
+    place = n_hidden * (1.05 + 0.02 * np.arange(N_CLASSES))
+    ax.plot(first, place, "|", ms=5, color=ORANGE)
+    top = 1.3 if np.isfinite(first).any() else 1.02
+    ax.set(ylabel="neuron", ylim=(-0.02 * n_hidden, top * n_hidden))
 
 
 def plot_confusion(decided: np.ndarray, labels: np.ndarray) -> Figure:
@@ -267,13 +291,15 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise SystemExit(f"{error} (--data)") from error
     task = make_task(args.loss, args.hidden)
-    network = make_network(args.loss, args.seed, args.hidden)
+    keywords = network_keywords(args.loss, args.hidden)
+    network = make_network(args.loss, args.seed, keywords)
     network, curves = train(task, network, splits, args)
 
     outputs, _ = probe(task, network, splits.test.data)
     right = accuracy(task, outputs, splits.test.labels)
     summary = summarize(args, curves, right, len(outputs))
     report(summary, args.out)
+    save_network(network, keywords, args.out)
     if not args.no_plots:
         decided = np.asarray(task.decide(outputs))
         figures = {

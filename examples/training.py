@@ -14,6 +14,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,9 +30,14 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from eventax.evnn import FFEvNN
+from eventax.io import save_evnn
 from eventax.losses import first_spike_cross_entropy
+from eventax.neuron_models import LIF, MultiNeuronModel
 
 BLUE, ORANGE, GREEN, GREY = "#1f77b4", "#d95f02", "#1b9e77", "0.45"
+# Both examples' neurons; times in ms. Weights are put in later.
+READOUT = {"init_weights": 0.0, "init_bias": 0.0, "tsyn": 5.0, "tmem": 20.0}
+SPIKING = READOUT | {"thresh": 1.0}
 PROBED = 250  # samples that are looked at in one call
 PACKAGES = ("eventax", "jax", "jaxlib", "equinox", "optax", "numpy")
 # Options that do not change what an epoch does.
@@ -183,58 +189,90 @@ def split_network(network: FFEvNN) -> tuple[Any, Any]:
 
 def make_optimizer(args: argparse.Namespace, n_train: int) -> Any:
     """Adam, with a rate that falls from epoch to epoch."""
-    n_steps = max(n_train // args.batch, 1)
-    rates = optax.exponential_decay(args.lr, n_steps, args.decay, staircase=True)
-    return optax.adam(rates)
+    return _make_adam(args.lr, args.decay, max(n_train // args.batch, 1))
 
 
-def make_epoch(task: Task, rest: Any, optimizer: Any, batch: int) -> Any:
+@cache  # equal ones share a compilation
+def _make_adam(lr: float, decay: float, n_steps: int) -> Any:
+    return optax.adam(optax.exponential_decay(lr, n_steps, decay, staircase=True))
+
+
+class Method(NamedTuple):
+    """What stays the same from step to step."""
+
+    task: Task
+    optimizer: Any
+    batch: int
+
+
+@eqx.filter_jit
+def run_epoch(
+    method: Method, rest: Any, params: Any, opt_state: Any, key: Any, samples: Samples
+) -> tuple[Any, Any, tuple[Any, Any]]:
     """One pass over the samples in random order, in one compiled call.
 
     Samples that do not fill a batch are left out; in the next epoch they are others.
+    Returns also the mean loss and accuracy of the batches.
     """
+    task, optimizer, batch = method
+    n_batches = len(samples.labels) // batch
+    order_key, noise_key = jax.random.split(key)
+    order = jax.random.permutation(order_key, len(samples.labels))
+    order = order[: n_batches * batch].reshape(n_batches, batch)
 
-    def objective(params: Any, times: Any, labels: Any) -> Any:
-        network = eqx.combine(params, rest)
-        outputs = jax.vmap(lambda t: task.read(network, t))(times)
-        hits = jnp.mean(task.decide(outputs) == labels, dtype=outputs.dtype)
-        return jnp.mean(task.loss(network, outputs, labels)), hits
+    def step(carry: Any, inputs: Any) -> Any:
+        params, opt_state = carry
+        chosen, key = inputs
+        times = jax.vmap(task.encode)(samples.data[chosen])
+        times = jax.vmap(task.disturb)(jax.random.split(key, batch), times)
+        graded = jax.value_and_grad(_objective, has_aux=True)
+        seen, grads = graded(params, rest, task, times, samples.labels[chosen])
+        updates, opt_state = optimizer.update(grads, opt_state, params)
+        return (optax.apply_updates(params, updates), opt_state), seen
 
-    def run_epoch(params: Any, opt_state: Any, key: Any, samples: Samples) -> Any:
-        n_batches = len(samples.labels) // batch
-        order_key, noise_key = jax.random.split(key)
-        order = jax.random.permutation(order_key, len(samples.labels))
-        order = order[: n_batches * batch].reshape(n_batches, batch)
+    xs = order, jax.random.split(noise_key, n_batches)
+    (params, opt_state), seen = jax.lax.scan(step, (params, opt_state), xs)
+    return params, opt_state, jax.tree.map(jnp.mean, seen)
 
-        def step(carry: Any, inputs: Any) -> Any:
-            params, opt_state = carry
-            chosen, key = inputs
-            times = jax.vmap(task.encode)(samples.data[chosen])
-            times = jax.vmap(task.disturb)(jax.random.split(key, batch), times)
-            graded = jax.value_and_grad(objective, has_aux=True)
-            seen, grads = graded(params, times, samples.labels[chosen])
-            updates, opt_state = optimizer.update(grads, opt_state, params)
-            return (optax.apply_updates(params, updates), opt_state), seen
 
-        xs = order, jax.random.split(noise_key, n_batches)
-        (params, opt_state), seen = jax.lax.scan(step, (params, opt_state), xs)
-        return params, opt_state, jax.tree.map(jnp.mean, seen)
-
-    return eqx.filter_jit(run_epoch)
+def _objective(params: Any, rest: Any, task: Task, times: Any, labels: Any) -> Any:
+    """Mean loss of a batch, and the fraction of it in the right class."""
+    network = eqx.combine(params, rest)
+    outputs = jax.vmap(partial(task.read, network))(times)
+    hits = jnp.mean(task.decide(outputs) == labels, dtype=outputs.dtype)
+    return jnp.mean(task.loss(network, outputs, labels)), hits
 
 
 # -- looking at a network --------------------------------------------------------------
 
 
+def hidden_layer(network: FFEvNN, n_hidden: int) -> FFEvNN:
+    """The first layer alone: a network whose outputs are the hidden neurons."""
+    model = network.neuron_model
+    # All neurons are of one model, or the hidden ones are of the first of several.
+    parts = model.submodels if isinstance(model, MultiNeuronModel) else (model,)
+    heard = jnp.r_[:n_hidden, network.n_neurons : network.n_neurons + network.in_size]
+    delays = network.delays
+    return FFEvNN(
+        [n_hidden],
+        in_size=network.in_size,
+        neuron_model=LIF,
+        max_solver_time=network.max_solver_time,
+        # More than in the whole network, which may stop early.
+        max_event_steps=4 * network.max_event_steps,
+        init_delays=None if delays is None else delays[heard, :n_hidden],
+        **SPIKING | {"init_weights": parts[0].weights[heard, :n_hidden]},
+    )
+
+
 @eqx.filter_jit
 def _probe(task: Task, network: FFEvNN, data: Any) -> tuple[Any, Any]:
     """Outputs, and whether each hidden neuron fired."""
+    hidden = hidden_layer(network, task.n_hidden)
 
     def one(sample: Any) -> tuple[Any, Any]:
         times = task.encode(sample)
-        _, ids, _ = network.record(times)
-        counts = jnp.zeros(network.n_neurons + 1, int).at[ids].add(1)  # fill is -1
-        return task.read(network, times), counts[: task.n_hidden] > 0
+        return task.read(network, times), jnp.isfinite(hidden.ttfs(times))
 
     return jax.vmap(one)(data)
 
@@ -296,7 +334,10 @@ class Checkpoints:
         leaves, structure = jax.tree.flatten(_arrays(like))
         wanted = ocp.args.StandardRestore({"leaves": leaves})
         stored = self._read(epoch, arrays=wanted)["arrays"]["leaves"]
-        arrays = jax.tree.unflatten(structure, stored)
+        # Plain arrays, bound to no device: for others JAX would compile again.
+        arrays = jax.tree.unflatten(
+            structure, [jnp.asarray(np.asarray(x)) for x in stored]
+        )
         return State(*arrays, epoch, Curves(**story["curves"]))
 
     def close(self) -> None:
@@ -347,13 +388,13 @@ def train(
         args.out / "checkpoints", settings_of(args), resume=args.resume
     )
     state = checkpoints.restore(start)
-    run_epoch = make_epoch(task, rest, optimizer, args.batch)
+    method = Method(task, optimizer, args.batch)
     samples = Samples(*map(jnp.asarray, splits.train))
     with tqdm(
         total=args.epochs, initial=state.epoch, unit="epoch", desc="Training"
     ) as bar:
         while state.epoch < args.epochs:
-            state = _next_state(task, rest, run_epoch, state, samples, splits)
+            state = _next_state(method, rest, state, samples, splits.validation)
             checkpoints.save(state)
             bar.set_postfix_str(_in_short(state.curves), refresh=False)
             bar.update()
@@ -362,15 +403,17 @@ def train(
 
 
 def _next_state(
-    task: Task, rest: Any, run_epoch: Any, state: State, samples: Samples, splits: Any
+    method: Method, rest: Any, state: State, samples: Samples, watched: Samples
 ) -> State:
     """The state after one more epoch."""
     start = time.perf_counter()
     key = jax.random.fold_in(state.key, state.epoch)
-    params, opt_state, seen = run_epoch(state.params, state.opt_state, key, samples)
+    params, opt_state, seen = run_epoch(
+        method, rest, state.params, state.opt_state, key, samples
+    )
     loss, hits = (float(x) for x in seen)
-    outputs, fired = probe(task, eqx.combine(params, rest), splits.validation.data)
-    right = accuracy(task, outputs, splits.validation.labels)
+    outputs, fired = probe(method.task, eqx.combine(params, rest), watched.data)
+    right = accuracy(method.task, outputs, watched.labels)
     silent = float(np.mean(~fired))
     row = loss, hits, right, silent, time.perf_counter() - start
     curves = Curves(*([*c, x] for c, x in zip(state.curves, row, strict=True)))
@@ -426,6 +469,13 @@ def report(summary: dict[str, Any], out: Path) -> None:
         f"Versions: {versions}\n"
         f"Summary: {path}"
     )
+
+
+def save_network(network: FFEvNN, keywords: dict[str, Any], out: Path) -> None:
+    """Write the trained network to a file that `eventax.io.load_evnn` reads."""
+    path = out / "network.eventax"
+    save_evnn(path, network, keywords)
+    print(f"Network: {path}")
 
 
 def save_pictures(figures: dict[str, Figure], out: Path) -> None:

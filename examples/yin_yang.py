@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -33,6 +33,7 @@ from training import (
     BLUE,
     GREEN,
     ORANGE,
+    SPIKING,
     Samples,
     Splits,
     Task,
@@ -44,6 +45,7 @@ from training import (
     plot_curves,
     probe,
     report,
+    save_network,
     save_pictures,
     summarize,
     train,
@@ -61,6 +63,7 @@ CLASSES = ("yin", "yang", "dots")
 COLOURS = (BLUE, ORANGE, GREEN)
 PALE = ("#b7d3ea", "#fbd0ae", "#b4ddcf")  # the same for areas
 N_HELD_OUT = 1000  # samples of validation and of test
+N_GRID = 120  # points along each side of a map
 
 
 # -- task ------------------------------------------------------------------------------
@@ -80,11 +83,17 @@ def input_spikes(point: Any) -> jax.Array:
     return with_bias_spike(latency(1 - point, t_max=T_INPUT))
 
 
+def keep_spikes(key: Any, times: Any) -> Any:
+    """The same spikes: they are not disturbed in training."""
+    return times
+
+
+@cache  # equal ones share a compilation
 def make_task(n_hidden: int) -> Task:
     """Which output fires first?"""
     return Task(
         encode=input_spikes,
-        disturb=lambda key, times: times,
+        disturb=keep_spikes,
         read=FFEvNN.ttfs,
         loss=partial(first_spike_loss, tau0=0.5, tau1=6.4, alpha=3e-3, t_max=T_END),
         decide=first_output,
@@ -95,25 +104,26 @@ def make_task(n_hidden: int) -> Task:
 # -- network ---------------------------------------------------------------------------
 
 
-def make_network(seed: int, n_hidden: int, longest_delay: float | None) -> FFEvNN:
-    """The untrained network, with delays drawn in [0, longest_delay] unless None."""
-    layers, recipe = [n_hidden, N_CLASSES], RECIPES["yin-yang"]
+def network_keywords(n_hidden: int, longest_delay: float | None) -> dict[str, Any]:
+    """All keywords but the key; weights are put in later."""
+    return {
+        "layers": [n_hidden, N_CLASSES],
+        "in_size": IN_SIZE,
+        "neuron_model": LIF,
+        "max_solver_time": T_END,
+        "dlim": longest_delay,
+        "max_event_steps": 100 + 4 * n_hidden,
+    } | SPIKING
+
+
+def make_network(seed: int, keywords: dict[str, Any]) -> FFEvNN:
+    """The untrained network."""
     weight_key, delay_key = jax.random.split(jax.random.PRNGKey(seed + 1))
-    weights = normal_weights(weight_key, layers, IN_SIZE, recipe.means, recipe.sds)
-    return FFEvNN(
-        layers,
-        in_size=IN_SIZE,
-        neuron_model=LIF,
-        max_solver_time=T_END,
-        key=delay_key,
-        dlim=longest_delay,
-        max_event_steps=100 + 4 * n_hidden,
-        init_weights=weights,
-        init_bias=0.0,
-        thresh=1.0,
-        tsyn=5.0,
-        tmem=20.0,
+    recipe = RECIPES["yin-yang"]
+    weights = normal_weights(
+        weight_key, keywords["layers"], IN_SIZE, recipe.means, recipe.sds
     )
+    return FFEvNN(key=delay_key, **keywords | {"init_weights": weights})
 
 
 # -- pictures --------------------------------------------------------------------------
@@ -215,15 +225,17 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     args = parse_args(argv)
     splits = make_samples(args.seed, args.samples)
     task = make_task(args.hidden)
-    network = make_network(args.seed, args.hidden, args.delays)
+    keywords = network_keywords(args.hidden, args.delays)
+    network = make_network(args.seed, keywords)
     network, curves = train(task, network, splits, args)
 
     outputs, _ = probe(task, network, splits.test.data)
     right = accuracy(task, outputs, splits.test.labels)
     summary = summarize(args, curves, right, len(outputs))
     report(summary, args.out)
+    save_network(network, keywords, args.out)
     if not args.no_plots:
-        inside, points = grid_points(120)
+        inside, points = grid_points(N_GRID)
         times, _ = probe(task, network, points)
         figures = {
             "regions": plot_regions(task, inside, times, splits.test),

@@ -203,6 +203,20 @@ def test_bad_values_are_named(options, words):
         network(np.ones(SENDERS), 0.0, **options)
 
 
+@pytest.mark.parametrize("name", ["delays", "axonal_delays"])
+def test_a_delay_that_became_nan_is_named(name):
+    net = network(
+        np.ones(SENDERS), 0.0, init_delays=1.0, init_axonal_delays=1.0, dtype=F32
+    )
+    net = eqx.tree_at(
+        lambda net: getattr(net, name), net, replace_fn=lambda d: d * np.nan
+    )
+    with pytest.raises(
+        Exception, match="`delays` and `axonal_delays` must not contain"
+    ):
+        jax.block_until_ready(net.ttfs(jnp.ones((M, 1))))
+
+
 def test_no_key_is_needed_where_delays_are_given():
     network(np.ones(SENDERS), 0.0, init_delays=1.0, init_axonal_delays=1.0)
 

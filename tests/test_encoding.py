@@ -237,3 +237,10 @@ def test_jitter_errors():
         jitter(key, np.ones(3), 1.0, t_min=2.0, t_max=2.0)
     with fails(ValueError, "`t_min` must be finite", "-inf"):
         jitter(key, np.ones(3), 1.0, t_min=-INF, t_max=2.0)
+
+
+def test_rounding_makes_no_time_too_early():
+    """Of 255 / 255 under jit, where XLA multiplies by an inverse."""
+    code = jax.jit(lambda p: latency(p / 255.0, t_max=20.0))
+    times = np.asarray(code(jnp.arange(256, dtype=jnp.float32)))
+    assert times.min() == 0

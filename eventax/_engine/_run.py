@@ -52,7 +52,7 @@ def run(
         t_end = jnp.asarray(settings.max_time, dtype)
     if observe_at is None:
         observe_at = jnp.zeros((0,), dtype)
-    fault = faults(settings, in_spike_times, observe_at, t_end)
+    fault = faults(settings, in_spike_times, observe_at, t_end, delays)
     # How delays move arrivals is differentiated where a spike arrives.
     fixed = None if delays is None else lax.stop_gradient(delays)
     in_spike_times = jnp.where(jnp.isnan(in_spike_times), jnp.inf, in_spike_times)
@@ -102,14 +102,17 @@ def run(
     outcome = simulate(problem, inputs, chunk_length, n_chunks, check)
     results = outcome.results
     status = lax.stop_gradient(outcome.status)
-    times, states = check((results.times, results.seen), status)
-    neurons = results.neurons[:-1]
-    pending = results.pending
+    # All of it: a program may use any part alone.
+    times, neurons, pending, states, first = check(
+        (results.times, results.neurons, results.pending, results.seen, outcome.first),
+        status,
+    )
+    neurons = neurons[:-1]
     return Run(
         times=times[:-1],
         neurons=neurons,
         pending=jnp.minimum(neurons, 0) if pending is None else pending[:-1],
-        first=outcome.first,
+        first=first,
         states=jax.tree.map(
             lambda y: y[:, :n_neurons],
             jax.vmap(lambda z: flow.leave(model, z))(

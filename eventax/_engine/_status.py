@@ -15,8 +15,9 @@ NAN_INPUT = 4
 EARLY_INPUT = 5
 OUTSIDE_OBSERVATION = 6
 OUTSIDE_END = 7
+NAN_DELAY = 8
 # From here on: the number of places that the queue was short of.
-QUEUE_FULL = 7
+QUEUE_FULL = 8
 
 # A queue too short is given more places than it was asked to have, up to this number,
 # so that the error can tell how many are needed.
@@ -24,16 +25,24 @@ COUNTED = 256
 
 
 def faults(
-    settings: Settings, in_spike_times: Array, observe_at: Array, t_end: Array
+    settings: Settings,
+    in_spike_times: Array,
+    observe_at: Array,
+    t_end: Array,
+    *delays: Array | None,
 ) -> Int[Array, ""]:
-    """What is wrong with the times that a user gave; OK if nothing is."""
+    """What is wrong with times and delays that a user gave; OK if nothing is."""
     t0, last = settings.t0, jnp.asarray(settings.max_time, in_spike_times.dtype)
     inside = (observe_at >= t0) & (observe_at <= last)
     end_inside = (t_end >= t0) & (t_end <= last)
     problem = jnp.where(end_inside, OK, OUTSIDE_END)
     problem = jnp.where(jnp.all(inside), problem, OUTSIDE_OBSERVATION)
     problem = jnp.where(jnp.any(in_spike_times < t0), EARLY_INPUT, problem)
-    return jnp.where(jnp.any(jnp.isnan(in_spike_times)), NAN_INPUT, problem)
+    problem = jnp.where(jnp.any(jnp.isnan(in_spike_times)), NAN_INPUT, problem)
+    for d in delays:
+        if d is not None:
+            problem = jnp.where(jnp.any(jnp.isnan(d)), NAN_DELAY, problem)
+    return problem
 
 
 def queue_room(settings: Settings) -> int:
@@ -80,6 +89,10 @@ def messages_by_status(settings: Settings, segments: int) -> list[str]:
         OUTSIDE_END: (
             f"`final_time` must lie between `t0` = {t0} and `max_solver_time` = "
             f"{last}. Raise `max_solver_time` to look further."
+        ),
+        NAN_DELAY: (
+            "`delays` and `axonal_delays` must not contain NaN. Look at what "
+            "changed them last: a loss that is NaN, or a learning rate too large."
         ),
     }
     return [messages[k] for k in sorted(messages)]

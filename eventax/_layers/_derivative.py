@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.core import ShapedArray
 from jax.custom_batching import custom_vmap
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
@@ -103,33 +104,33 @@ def _in_batches(function: Any, batches: Batches, out_axes: Any = 0) -> Any:
 def _pull(form: Form, batches: Batches, flat: Any, history: Any, by: Any) -> list[Any]:
     """Cotangents of the differentiable arguments."""
 
-    def pull(flat: Any, history: Any, by: Any) -> list[Array]:
+    def one(flat: Any, history: Any, by: Any) -> list[Array]:
         args = jax.tree.unflatten(form.tree, flat)
-        return jax.tree.leaves(
-            form.operation.pull(*args, history, by, len(batches) > 0)
-        )
+        summed = len(batches) > 0
+        return jax.tree.leaves(form.operation.pull(*args, history, by, summed))
 
-    n, history_axes = form.linear(len(flat)), form.operation.history_axes
+    pull = one
     for batch in batches:
-        inside, axes = pull, batch.axes
-        # Weights that are shared are added up inside, all else here.
-        out_axes = [
-            None if k < form.n_weights and a is None else 0
-            for k, a in enumerate(axes[:n])
+        pull = _pull_batch(form, batch, pull, form.linear(len(flat)))
+    return pull(tuple(flat), history, by)
+
+
+def _pull_batch(form: Form, batch: Batch, inside: Any, n: int) -> Any:
+    """Of one more batch: what its samples share gets the sum of their cotangents."""
+    axes = batch.axes[:n]
+    # Weights that are shared are added up inside, all else here.
+    weights = range(form.n_weights)
+    out_axes = [None if k in weights and a is None else 0 for k, a in enumerate(axes)]
+    in_axes = (batch.axes, form.operation.history_axes, 0)
+
+    def pull(flat: Any, history: Any, by: Any) -> list[Array]:
+        parts = batch.vmap(inside, in_axes, out_axes)(flat, history, by)
+        return [
+            jnp.sum(part, axis=0) if a is None and k not in weights else part
+            for k, (part, a) in enumerate(zip(parts, axes, strict=True))
         ]
 
-        def pull(flat, history, by, inside=inside, batch=batch, out_axes=out_axes):
-            parts = batch.vmap(inside, (batch.axes, history_axes, 0), out_axes)(
-                flat, history, by
-            )
-            return [
-                part if batched or k < form.n_weights else jnp.sum(part, axis=0)
-                for k, (part, batched) in enumerate(
-                    zip(parts, batch.batched[:n], strict=True)
-                )
-            ]
-
-    return pull(tuple(flat), history, by)
+    return pull
 
 
 _operation_p = Primitive("eventax_operation")
@@ -145,7 +146,7 @@ def _outputs(*flat: Array, form: Form, batches: Batches) -> list[Array]:
 def _shapes(*_: Any, form: Form, batches: Batches) -> list[Any]:
     sizes = tuple(batch.size for batch in reversed(batches))
     outputs = form.operation.outputs
-    return [jax.core.ShapedArray((*sizes, *x.shape), x.dtype) for x in outputs]
+    return [ShapedArray((*sizes, *x.shape), x.dtype) for x in outputs]
 
 
 def _tangent_shapes(*_: Any, form: Form, batches: Batches, **__: Any) -> list[Any]:
@@ -188,7 +189,7 @@ def _jvp(primals: Any, tangents: Any, *, form: Form, batches: Batches) -> Any:
     return outputs, [
         next(rates)
         if jnp.issubdtype(x.dtype, jnp.inexact)
-        else ad.Zero(jax.core.ShapedArray(x.shape, jax.dtypes.float0))
+        else ad.Zero(ShapedArray(x.shape, jax.dtypes.float0))
         for x in outputs
     ]
 

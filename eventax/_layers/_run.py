@@ -85,7 +85,7 @@ def run_layers(
         t_end = jnp.asarray(settings.max_time, dtype)
     if observe_at is None:
         observe_at = jnp.zeros((0,), dtype)
-    fault = faults(settings, in_spike_times, observe_at, t_end)
+    fault = faults(settings, in_spike_times, observe_at, t_end, *delays)
     # A sample at fault has no events.
     usable = (fault == OK) & (in_spike_times >= t0) & (in_spike_times <= t_end)
     inputs = jnp.where(usable, in_spike_times, jnp.inf)
@@ -129,11 +129,9 @@ def run_layers(
     run = run._replace(states=jax.vmap(lambda z: flow.leave(part, z))(seen))
     starts = sum(train.times.shape[0] for train in trains)
     messages = messages_by_status(settings, starts)
-    checked = (first, run.times, run.states, outcomes[-1].gauges)
-    first, times, states, marks = eqxi.branched_error_if(
-        checked, status > OK, status, messages
-    )
-    return Layered(first, run._replace(times=times, states=states), marks)
+    # All of it: a program may use any part alone.
+    done = Layered(first, run, outcomes[-1].gauges)
+    return eqxi.branched_error_if(done, status > OK, status, messages)
 
 
 def run_readout(

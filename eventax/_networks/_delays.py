@@ -93,4 +93,5 @@ def total_delays(
 def not_negative(delays: Array) -> Array:
     """The delays that are in force: negative ones act as 0."""
     # The derivative at 0 is that of longer delays, so that they can be learned.
-    return jnp.where(delays >= 0, delays, 0)
+    # NaN stays, and is an error.
+    return jnp.where(delays < 0, 0, delays)

@@ -51,7 +51,10 @@ def latency(
             "which is 255 for images of bytes."
         )
     values = as_floats(values)
-    times = t_max - values * (t_max - t_min)
+    span = t_max - t_min
+    times = t_max - values * span
+    # Rounding must not make a time earlier than the network's start.
+    times = jnp.where((times < t_min) & (times > t_min - 1e-5 * span), t_min, times)
     if threshold is not None:
         check_finite("threshold", threshold)
         times = jnp.where(values < threshold, jnp.inf, times)

@@ -1,0 +1,170 @@
+"""Highest potential and integral of readouts, against many samples of the state."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from eventax import EvNN, FFEvNN
+from eventax.neuron_models import ALIF, LI, LIF, QIF, MultiNeuronModel, Refractory
+
+pytestmark = pytest.mark.usefixtures("x64")
+
+T_END, DECAY = 60.0, 20.0
+FINE = np.linspace(0, T_END, 30_001)
+HIDDEN = {"thresh": 1.0, "tsyn": 5.0, "tmem": 20.0, "wmean": 2.0, "wlim": 3.0}
+HIDDEN |= {"bmean": 0.5, "blim": 0.5}
+READOUT = {"tsyn": 3.0, "tmem": 8.0, "wmean": 0.2, "wlim": 3.0, "blim": 0.5}
+
+
+def readout_network(cls=FFEvNN, **changes):
+    """[6, 3]: LIF neurons and leaky integrators."""
+    models = {
+        "neuron_models": [LIF, LI],
+        "neuron_model_kwargs": [HIDDEN, READOUT],
+        "neuron_type_ids": np.array([0] * 6 + [1] * 3),
+    }
+    common = {"key": jax.random.PRNGKey(0), "dtype": jnp.float64}
+    common |= {"max_event_steps": 500} | models | changes
+    if cls is FFEvNN:
+        return FFEvNN([6, 3], 4, MultiNeuronModel, T_END, **common)
+    outputs = np.arange(9) >= 6
+    return EvNN(MultiNeuronModel, 9, T_END, 4, output_neurons=outputs, **common)
+
+
+def inputs():
+    times = np.random.default_rng(0).uniform(0, 30, (4, 5))
+    times[0, 2:] = np.inf
+    return jnp.asarray(times)
+
+
+def sampled(net, x):
+    """Highest potential and both integrals, from many states."""
+    v = np.asarray(net.state_at_t(x, FINE))[:, :, 0]
+    weighted = v * np.exp(-FINE / DECAY)
+    return v.max(axis=1), np.trapezoid(v, FINE), np.trapezoid(weighted, FINE)
+
+
+def measured(net, x):
+    values = net.max_over_time(x), net.integral(x), net.integral(x, DECAY)
+    return [np.asarray(value) for value in values]
+
+
+# Recurrent, so that all spikes have to be found first.
+RECURRENT = {"wmask": np.concatenate([1 - np.eye(9), np.ones((4, 9))])}
+NETWORKS = {
+    "layered": lambda: readout_network(),
+    "layered, delays": lambda: readout_network(dlim=4.0),
+    "recurrent": lambda: readout_network(EvNN, **RECURRENT),
+    "recurrent, delays": lambda: readout_network(EvNN, dlim=4.0, **RECURRENT),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_against_many_samples(name):
+    net, x = NETWORKS[name](), inputs()
+    for mine, wanted in zip(measured(net, x), sampled(net, x), strict=True):
+        np.testing.assert_allclose(mine, wanted, rtol=1e-4, atol=1e-4)
+        assert np.all(np.abs(wanted) > 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("model", "keywords"),
+    [
+        (LIF, HIDDEN),
+        (Refractory(LIF), HIDDEN | {"t_refrac": 3.0, "refrac_mask": [1, 0]}),
+        (
+            ALIF,
+            {"tmem": 10.0, "ta": 30.0, "b0": 1.0, "beta": 5.0, "wlim": 0.6, "blim": 2},
+        ),
+    ],
+    ids=["LIF", "Refractory(LIF)", "ALIF"],
+)
+def test_neurons_that_fire(model, keywords):
+    """The potential at a spike is the highest, and it jumps there."""
+    net = FFEvNN(
+        [3],
+        4,
+        model,
+        T_END,
+        jax.random.PRNGKey(1),
+        dtype=jnp.float64,
+        max_event_steps=500,
+        **keywords,
+    )
+    x = inputs()
+    assert np.isfinite(np.asarray(net.spikes_until_t(x, T_END, 3))).sum() >= 4
+    (top, *areas), (seen, *wanted) = measured(net, x), sampled(net, x)
+    # States at a spike are those after it; between samples v moves by some 1e-3.
+    assert np.all(top >= seen - 1e-12)
+    assert np.all(top <= seen + 5e-3)
+    for mine, area in zip(areas, wanted, strict=True):
+        np.testing.assert_allclose(mine, area, atol=3e-3 * T_END)
+
+
+@pytest.mark.parametrize("name", ["layered", "recurrent"])
+def test_gradients_against_finite_differences(name):
+    net, x = NETWORKS[name](), inputs()
+    weights = jnp.array([1.0, -2.0, 0.5])
+    leaves = lambda net: [m.weights for m in net.neuron_model.submodels]  # noqa: E731
+
+    def loss(values):
+        moved = eqx.tree_at(leaves, net, values)
+        total = moved.max_over_time(x) + moved.integral(x, DECAY)
+        return jnp.sum(total * weights)
+
+    loss = jax.jit(loss)
+    here = leaves(net)
+    gradient = jax.jit(jax.grad(loss))(here)
+    rng = np.random.default_rng(1)
+    for _ in range(3):
+        move = [jnp.asarray(rng.normal(size=w.shape)) for w in here]
+        step = 1e-6
+        there = [
+            [w + s * step * m for w, m in zip(here, move, strict=True)] for s in (1, -1)
+        ]
+        slope = (loss(there[0]) - loss(there[1])) / (2 * step)
+        pairs = zip(gradient, move, strict=True)
+        mine = sum(float(jnp.sum(g * m)) for g, m in pairs)
+        np.testing.assert_allclose(mine, slope, rtol=1e-6)
+
+
+def test_one_input_in_closed_form():
+    r"""A spike of weight 2 at 1, τm = 2 τs: v = 2 (x - x²), x = exp((1 - t) / 10)."""
+    net = FFEvNN(
+        [1], 1, LI, 500.0, tsyn=5.0, tmem=10.0, init_weights=2.0, init_bias=0.0
+    )
+    x = jnp.array([[1.0]])
+    assert net.max_over_time(x)[0] == pytest.approx(0.5, rel=1e-6)
+    assert net.integral(x)[0] == pytest.approx(10.0, rel=1e-6)
+    # Integral of 2 (x - x²) exp(-t / 10), which is exp(-1/10) times 20 (1/2 - 1/3).
+    assert net.integral(x, 10.0)[0] == pytest.approx(
+        np.exp(-0.1) * 20 * (1 / 2 - 1 / 3), rel=1e-5
+    )
+    assert net.max_over_time(x + jnp.inf)[0] == 0
+
+
+@pytest.mark.parametrize("decay", [0.0, -1.0, np.nan])
+def test_decay_has_to_be_positive(decay):
+    net = FFEvNN([1], 1, LI, 50.0, tsyn=5.0, tmem=10.0, init_weights=2.0, init_bias=0.0)
+    with pytest.raises(ValueError, match="`decay`"):
+        net.integral(jnp.array([[1.0]]), decay)
+
+
+def test_outputs_without_a_closed_form():
+    net = FFEvNN([1], 1, QIF, 50.0, tsyn=5.0, tmem=10.0, init_weights=2.0, init_bias=0)
+    with pytest.raises(ValueError, match="closed form"):
+        net.max_over_time(jnp.array([[1.0]]))
+    mixed = EvNN(
+        MultiNeuronModel,
+        2,
+        50.0,
+        1,
+        jax.random.PRNGKey(0),
+        neuron_models=[LIF, LI],
+        neuron_model_kwargs=[HIDDEN, READOUT],
+        neuron_type_ids=np.array([0, 1]),
+    )
+    with pytest.raises(ValueError, match="one model"):
+        mixed.max_over_time(jnp.array([[1.0]]))
