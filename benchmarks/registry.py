@@ -87,20 +87,31 @@ COMPARISONS |= {
         _peer("Heun, step 0.01", FINE_BOUND, solver="Heun", solver_stepsize=0.01),
         # As coarse as the older package at its fast settings.
         _this("Bosh3", 1e-3, COARSE_BOUND),
-        _this("Bosh3", 2e-4),
+        _this("Bosh3", 5e-5),
     ),
     # No setting was found that brings it within FINE_BOUND.
     "egru": _recurrent(
         "egru",
         _peer("step 0.1", solver_stepsize=0.1),
         _peer("Heun, step 0.1", solver="Heun", solver_stepsize=0.1),
-        _this("Bosh3", 2e-4),
+        _this("Bosh3", 5e-5),
     ),
     "yin-yang-delays": Comparison(
-        name="Yin-Yang, trainable delays",
+        name="Yin-Yang 5-20-3, trainable delays",
         worker="yin_yang",
+        options={"classifier": "delays"},
         rows=(
             _peer("step 0.1", solver_stepsize=0.1),
+            _peer(),
+            Row("this"),
+        ),
+    ),
+    "yin-yang": Comparison(
+        name="Yin-Yang 5-120-3",
+        worker="yin_yang",
+        options={"classifier": "plain"},
+        rows=(
+            _peer("step 0.1", COARSE_BOUND, solver_stepsize=0.1),
             _peer(),
             Row("this"),
         ),

@@ -1,9 +1,10 @@
-"""Worker: a feed-forward LIF network with trainable delays, and its spike trains.
+"""Worker: feed-forward LIF classifiers of the Yin-Yang set, and their spike trains.
 
-The classifier of Göltz et al. (2021) on inputs of the Yin-Yang set, with a delay on
-every synapse. Written against the public interface only.
+The network of Göltz et al. (2021) with a delay on every synapse, and that of Wunderlich
+and Pehle (2021) without. Written against the public interface only.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,7 @@ from harness.timing import time_call
 from eventax.evnn import FFEvNN
 from eventax.neuron_models import LIF
 
-LAYERS = (20, 3)
-N_NEURONS = sum(LAYERS)
-OUTPUTS = np.arange(LAYERS[0], N_NEURONS)
+N_CLASSES = 3
 IN_SIZE = 5
 BATCH = 64
 MAX_TIME = 60.0
@@ -31,28 +30,57 @@ LATEST_INPUT = 30.0
 LONGEST_DELAY = 6.0
 CONSTANTS: dict[str, float] = {"tmem": 20.0, "tsyn": 5.0, "thresh": 1.0}
 SOFTNESS = 0.5
-ORACLE = Path(__file__).parent / "data" / "yin_yang_delays_oracle.npz"
+DATA = Path(__file__).parent / "data"
 
 
-def connectivity() -> np.ndarray:
-    """Mask (N + M, N): inputs to hidden neurons, those to the outputs."""
-    mask = np.zeros((N_NEURONS + IN_SIZE, N_NEURONS))
-    mask[N_NEURONS:, : LAYERS[0]] = 1
-    mask[: LAYERS[0], LAYERS[0] :] = 1
-    return mask
+@dataclass(frozen=True)
+class Classifier:
+    """5 inputs, hidden neurons, 3 outputs."""
+
+    name: str
+    hidden: int
+    delayed: bool
+
+    @property
+    def n_neurons(self) -> int:
+        return self.hidden + N_CLASSES
+
+    @property
+    def outputs(self) -> np.ndarray:
+        return np.arange(self.hidden, self.n_neurons)
+
+    @property
+    def oracle_file(self) -> Path:
+        return DATA / f"yin_yang_{self.name}_oracle.npz"
+
+    def mask(self) -> np.ndarray:
+        """(N + M, N): inputs to hidden neurons, those to the outputs."""
+        mask = np.zeros((self.n_neurons + IN_SIZE, self.n_neurons))
+        mask[self.n_neurons :, : self.hidden] = 1
+        mask[: self.hidden, self.hidden :] = 1
+        return mask
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        """Weights, and delays if there are any, each (N + M, N), float32."""
+        rng = np.random.default_rng(0)
+        mask = self.mask()
+        weights = rng.normal(1.5, 0.78, mask.shape)
+        if self.delayed:
+            # Scaled so that both layers fire.
+            weights[self.n_neurons :] *= 2.4
+            weights[: self.n_neurons] *= 0.4
+            delays = rng.uniform(0.0, LONGEST_DELAY, mask.shape)
+            arrays = {"weights": weights * mask, "delays": delays * mask}
+        else:
+            weights[: self.n_neurons] = rng.normal(0.93, 0.1, weights.shape[1:])
+            arrays = {"weights": weights * mask}
+        return {name: array.astype(np.float32) for name, array in arrays.items()}
 
 
-def parameters() -> dict[str, np.ndarray]:
-    """Weights and delays, each (N + M, N), float32."""
-    rng = np.random.default_rng(0)
-    mask = connectivity()
-    weights = rng.normal(1.5, 0.78, mask.shape)
-    # Scaled so that both layers fire.
-    weights[N_NEURONS:] *= 2.4
-    weights[:N_NEURONS] *= 0.4
-    delays = rng.uniform(0.0, LONGEST_DELAY, mask.shape)
-    arrays = {"weights": weights * mask, "delays": delays * mask}
-    return {name: array.astype(np.float32) for name, array in arrays.items()}
+CLASSIFIERS = {
+    one.name: one
+    for one in (Classifier("delays", 20, True), Classifier("plain", 120, False))
+}
 
 
 def batch() -> tuple[np.ndarray, np.ndarray]:
@@ -62,20 +90,22 @@ def batch() -> tuple[np.ndarray, np.ndarray]:
     shares = np.concatenate([point, 1.0 - point, np.zeros((BATCH, 1))], axis=1)
     times = (LATEST_INPUT * shares)[:, :, None].astype(np.float32)
     # Any classes will do: the loss is not trained.
-    return times, rng.integers(0, len(OUTPUTS), BATCH)
+    return times, rng.integers(0, N_CLASSES, BATCH)
 
 
-def build_network(max_time: float = MAX_TIME, **changes: Any) -> FFEvNN:
+def build_network(
+    which: Classifier, max_time: float = MAX_TIME, **changes: Any
+) -> FFEvNN:
     """The network; `changes` replace settings of the constructor."""
-    arrays = parameters()
+    arrays = {k: jnp.asarray(array) for k, array in which.parameters().items()}
     settings = {
-        "layers": list(LAYERS),
+        "layers": [which.hidden, N_CLASSES],
         "in_size": IN_SIZE,
         "neuron_model": LIF,
         "max_solver_time": max_time,
         "key": jax.random.PRNGKey(0),
-        "init_delays": jnp.asarray(arrays["delays"]),
-        "init_weights": jnp.asarray(arrays["weights"]),
+        "init_delays": arrays.get("delays"),
+        "init_weights": arrays["weights"],
         "init_bias": 0.0,
         "max_event_steps": 1000,
         **CONSTANTS,
@@ -93,55 +123,60 @@ def loss_fn(network: FFEvNN, inputs: jax.Array, classes: jax.Array) -> jax.Array
 def measure(options: dict[str, Any]) -> tuple[dict[str, float], Arrays]:
     """Time one call, by weights and delays, and record the spikes.
 
-    Options: `timing`, keywords of `time_call`; all optional: those of
-    `network_settings`.
+    Options: `timing`, keywords of `time_call`; `classifier`, of `CLASSIFIERS`; all
+    optional: those of `network_settings`.
     """
-    timing = options.pop("timing")
+    timing, which = options.pop("timing"), CLASSIFIERS[options.pop("classifier")]
     changes = network_settings(**options)
-    network = build_network(**changes)
+    network = build_network(which, **changes)
     arguments = [jnp.asarray(array) for array in batch()]
     function = eqx.filter_jit(eqx.filter_value_and_grad(loss_fn))
     figures = time_call(function, network, *arguments, **timing)
     loss, gradient = function(network, *arguments)
-    trains = _spike_trains(arguments[0], network, changes)
-    leaves = [gradient.neuron_model.weights, gradient.delays]
-    by_both = np.concatenate([(x * connectivity()).ravel() for x in leaves])
-    return {**figures, "loss": float(loss)}, {**trains.arrays(), "gradient": by_both}
+    trains = _spike_trains(which, arguments[0], network, changes)
+    leaves = [gradient.neuron_model.weights]
+    leaves += [gradient.delays] if which.delayed else []
+    slopes = np.concatenate([(x * which.mask()).ravel() for x in leaves])
+    return {**figures, "loss": float(loss)}, {**trains.arrays(), "gradient": slopes}
 
 
 def _spike_trains(
-    inputs: jax.Array, network: FFEvNN, changes: dict[str, Any]
+    which: Classifier, inputs: jax.Array, network: FFEvNN, changes: dict[str, Any]
 ) -> SpikeTrains:
-    recorder = build_network(MAX_TIME + MARGIN, **changes)
+    recorder = build_network(which, MAX_TIME + MARGIN, **changes)
     times, neurons, _ = eqx.filter_jit(jax.vmap(recorder.record))(inputs)
     first = eqx.filter_jit(jax.vmap(network.ttfs))(inputs)
-    return SpikeTrains.from_record(times, neurons, N_NEURONS, first)
+    return SpikeTrains.from_record(times, neurons, which.n_neurons, first)
 
 
 def reference(options: dict[str, Any]) -> tuple[dict[str, float], Arrays]:
     """The oracle's spike trains, from the store if the parameters are the same."""
-    arrays, (inputs, classes) = parameters(), batch()
+    which = CLASSIFIERS[options["classifier"]]
+    arrays, (inputs, classes) = which.parameters(), batch()
     constants = np.array([*CONSTANTS.values(), MAX_TIME, MARGIN])
     dependencies = {**arrays, "in": inputs, "constants": constants}
 
     def compute() -> Arrays:
-        ends = {"outputs": OUTPUTS, "end": np.asarray(MAX_TIME)}
+        ends = {"outputs": which.outputs, "end": np.asarray(MAX_TIME)}
         wide = {name: array.astype(np.float64) for name, array in arrays.items()}
         samples = inputs.astype(np.float64)
         traces = (_run(wide, sample, MAX_TIME + MARGIN) for sample in samples)
-        trains = SpikeTrains.from_traces(traces, OUTPUTS.tolist())
-        return {**trains.arrays(), **_slope(wide, samples, classes), **ends}
+        trains = SpikeTrains.from_traces(traces, which.outputs.tolist())
+        return {**trains.arrays(), **_slope(which, wide, samples, classes), **ends}
 
-    return {}, cached(ORACLE, dependencies, compute)
+    return {}, cached(which.oracle_file, dependencies, compute)
 
 
-def _slope(arrays: Arrays, samples: np.ndarray, classes: np.ndarray) -> Arrays:
+def _slope(
+    which: Classifier, arrays: Arrays, samples: np.ndarray, classes: np.ndarray
+) -> Arrays:
     """The derivative of the loss."""
+    outputs = which.outputs.tolist()
 
     def loss(moved: Arrays, labelled: tuple[np.ndarray, int]) -> Any:
         sample, label = labelled
-        trace = _run(moved, sample, MAX_TIME, stop_after=OUTPUTS.tolist())
-        first = trace.first_spikes(OUTPUTS.tolist(), fill=MAX_TIME)
+        trace = _run(moved, sample, MAX_TIME, stop_after=outputs)
+        first = trace.first_spikes(outputs, fill=MAX_TIME)
         scores = -first / SOFTNESS
         best = np.max(scores)
         total = best + np.log(np.sum(np.exp(scores - best)))
@@ -156,7 +191,7 @@ def _run(arrays: Arrays, sample: np.ndarray, end: float, **options: Any) -> Any:
         arrays["weights"],
         0.0,
         sample,
-        delays=arrays["delays"],
+        delays=arrays.get("delays"),
         t_max=end,
         **CONSTANTS,
         **options,
