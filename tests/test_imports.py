@@ -41,7 +41,7 @@ FORBIDDEN = {
     "_networks": (ABOVE - {"_networks"}) | ASIDE,
     # They know arrays, and no network.
     "_arguments": CORE | ABOVE | ASIDE,
-    **{name: CORE | ABOVE | (ASIDE - {name}) for name in ASIDE},
+    **{name: CORE | ABOVE | (ASIDE - {name}) for name in sorted(ASIDE)},
 }
 
 
