@@ -141,7 +141,7 @@ class LI(AbstractLI):
         ...     neuron_model_kwargs=[hidden, readout],
         ... )
         >>> net.max_over_time(jnp.array([[1.0]]))
-        Array([0.677, 0.677], dtype=float32)
+        Array([0.7387, 0.7387], dtype=float32)
     """
 
     weights: Float[Array, "senders neurons"]
