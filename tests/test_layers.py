@@ -74,7 +74,6 @@ CASES = [
         LIF_KEYWORDS
         | {"t_refrac": 2.0, "block_input_during_refrac": False, "refrac_mask": [1, 0]},
         "states",
-        core=True,
     ),
     case("AMOS(LIF)", AMOS(LIF), LIF_KEYWORDS, "states"),
     case(
@@ -83,7 +82,7 @@ CASES = [
         LIF_KEYWORDS | {"t_refrac": 1.0},
         "record",
     ),
-    case("PLIF", PLIF, PLIF_KEYWORDS, "record", core=True),
+    case("PLIF", PLIF, PLIF_KEYWORDS, "record"),
     case("ALIF", ALIF, ALIF_KEYWORDS, "states", core=True),
     case("Refractory(ALIF)", Refractory(ALIF), REFRACTORY_ALIF),
     case("three models", MultiNeuronModel, MULTI, "states"),
@@ -354,6 +353,7 @@ def test_layers_of_two_models_are_not():
     assert not is_layered(MultiNeuronModel, **keywords, **mixed)
 
 
+@pytest.mark.slow
 def test_a_declared_subclass_gets_its_own_reset():
     results = [
         results_and_gradients(net, "record", inputs(ties=True)[:1])
