@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import jax
 import jax.lax as lax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
+
+try:
+    from jax import enable_x64
+except ImportError:  # an older JAX
+    from jax.experimental import (  # pyright: ignore[reportAttributeAccessIssue]
+        enable_x64,
+    )
 
 
 def by_time(
@@ -29,7 +35,7 @@ def _by_packed_keys(
 
     The bits of a float that is not negative are in the order of its values. -0 is not.
     """
-    with jax.enable_x64(True):
+    with enable_x64(True):
         bits = lax.bitcast_convert_type(jnp.maximum(times, 0), jnp.int32)
         high = lax.shift_left(bits.astype(jnp.int64), jnp.int64(32))
         low = lax.sort(high | ties.astype(jnp.int64)) & jnp.int64(2**31 - 1)
