@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import jax.lax as lax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -9,9 +11,7 @@ from jaxtyping import Array, Float, Int
 try:
     from jax import enable_x64
 except ImportError:  # an older JAX
-    from jax.experimental import (  # pyright: ignore[reportAttributeAccessIssue]
-        enable_x64,
-    )
+    enable_x64 = importlib.import_module("jax.experimental").enable_x64
 
 
 def by_time(
