@@ -1,5 +1,7 @@
 """What delays cost: loss and gradient of one network with four kinds of delays.
 
+The network is an `EvNN`, so that all kinds are simulated by the general engine.
+
 `python benchmarks/delays.py` prints a Markdown table. The kinds take turns, several
 rounds over, and the fastest call of each counts.
 """
@@ -12,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from eventax import FFEvNN
+from eventax import EvNN
 from eventax.neuron_models import LIF
 
 LAYERS, INPUTS, BATCH, T_MAX, ROUNDS, CALLS = [20, 5], 4, 32, 60.0, 10, 10
@@ -55,12 +57,13 @@ def main() -> None:
 
 def build(options: dict[str, Any]) -> tuple[Any, Any]:
     """The network, as its arrays and the rest."""
-    net = FFEvNN(
-        LAYERS,
-        INPUTS,
+    net = EvNN(
         LIF,
+        sum(LAYERS),
         T_MAX,
+        INPUTS,
         key=jax.random.PRNGKey(0),
+        wmask=connectivity(),
         max_event_steps=1000,
         thresh=1.0,
         tmem=20.0,
@@ -71,6 +74,15 @@ def build(options: dict[str, Any]) -> tuple[Any, Any]:
         **options,
     )
     return eqx.partition(net, eqx.is_array)
+
+
+def connectivity() -> np.ndarray:
+    """Inputs feed the first layer, which feeds the second."""
+    first, n_neurons = LAYERS[0], sum(LAYERS)
+    mask = np.zeros((SENDERS, n_neurons))
+    mask[n_neurons:, :first] = 1
+    mask[:first, first:] = 1
+    return mask
 
 
 def gradient(leaves: Any, rest: Any, inputs: jax.Array) -> Any:
@@ -84,7 +96,7 @@ def gradient(leaves: Any, rest: Any, inputs: jax.Array) -> Any:
     return jax.value_and_grad(loss)(leaves)
 
 
-def count(net: FFEvNN, inputs: jax.Array) -> float:
+def count(net: EvNN, inputs: jax.Array) -> float:
     """Spikes and arrivals before the end, mean of all samples."""
     times, neurons, _ = (np.asarray(x) for x in eqx.filter_vmap(net.record)(inputs))
     mask, total = np.asarray(net.get_wmask()) > 0, np.zeros(mask_shape(net))
@@ -104,7 +116,7 @@ def count(net: FFEvNN, inputs: jax.Array) -> float:
     return events / len(inputs)
 
 
-def mask_shape(net: FFEvNN) -> tuple[int, int]:
+def mask_shape(net: EvNN) -> tuple[int, int]:
     return net.n_neurons + net.in_size, net.n_neurons
 
 

@@ -1,12 +1,32 @@
+from ._event import ALARM, CROSSING, IDLE, JUMPED, PAUSE
 from ._run import Run, run
 from ._sender_rows import split_senders
 from ._settings import Settings
 from ._spikes import first_spikes, spike_trains, spikes_in_order
+from ._status import (
+    NOT_FINITE,
+    OK,
+    TOO_MANY_EVENTS,
+    TOO_MANY_STEPS,
+    faults,
+    messages_by_status,
+)
 
 __all__ = [
+    "ALARM",
+    "CROSSING",
+    "IDLE",
+    "JUMPED",
+    "NOT_FINITE",
+    "OK",
+    "PAUSE",
+    "TOO_MANY_EVENTS",
+    "TOO_MANY_STEPS",
     "Run",
     "Settings",
+    "faults",
     "first_spikes",
+    "messages_by_status",
     "run",
     "spike_trains",
     "spikes_in_order",

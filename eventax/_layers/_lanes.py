@@ -14,7 +14,7 @@ import jax.lax as lax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from .._engine._event import ALARM, CROSSING, IDLE, JUMPED, PAUSE
+from .._engine import ALARM, CROSSING, IDLE, JUMPED, PAUSE
 from .._flows import AbstractFlow, rounding
 from ._arrivals import Window, pick
 from ._gauges import Gauge

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .. import _stack
-from .._engine._event import IDLE
+from .._engine import IDLE
 from .._flows import AbstractFlow
 from ._arrivals import Arrivals, Window, rows_of, window_at
 from ._derivative import Operation, add, add_in_batch

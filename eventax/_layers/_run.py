@@ -12,12 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from .._engine import Run, Settings
-from .._engine._status import (
+from .._engine import (
     NOT_FINITE,
     OK,
     TOO_MANY_EVENTS,
     TOO_MANY_STEPS,
+    Run,
+    Settings,
     faults,
     messages_by_status,
 )

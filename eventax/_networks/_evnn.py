@@ -412,7 +412,8 @@ class EvNN(eqx.Module):
 
         The maximum is found in closed form, between events too. Its derivative is that
         of the potential at the time of the maximum. Potential means the first state
-        channel; of a neuron that fires, the threshold bounds it.
+        channel. What a spike resets counts too: of `LIF` that is the threshold, of
+        `ALIF` the value after the jump that made it fire.
 
         Arguments:
             in_spike_times: (M, K) times of input spikes, padded with `inf`; None for no

@@ -30,6 +30,11 @@ class FFEvNN(EvNN):
     layer by layer. Everything else is that of [`EvNN`][eventax.EvNN], with the same
     methods.
 
+    Layers in closed form (`LI`, `LIF`, `PLIF`, `ALIF`, also in `AMOS` or `Refractory`;
+    one model per layer, no `solver` and no `adjoint`) are simulated one after another,
+    each neuron on a clock of its own, which is much faster than event by event. For
+    `ttfs`, events after the last first spike of the outputs do not count.
+
     Arguments:
         layers: sizes of the layers, from the first hidden one to the output.
         in_size: number of input channels M.
