@@ -114,7 +114,7 @@ def test_neurons_that_fire(model, keywords):
         np.testing.assert_allclose(mine, area, atol=3e-3 * T_END)
 
 
-@pytest.mark.parametrize("name", ["layered", "recurrent"])
+@pytest.mark.parametrize("name", ["recurrent", slow("layered")])
 def test_gradients_against_finite_differences(name):
     net, x = NETWORKS[name](), inputs()
     weights = jnp.array([1.0, -2.0, 0.5])
