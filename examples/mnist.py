@@ -71,6 +71,7 @@ SHAPE = (28, 28)
 IN_SIZE, N_CLASSES = 28 * 28, 10
 DROPPED = 0.2  # part of the input spikes that are lost in training
 SETS = {"mnist": mnist, "fashion_mnist": fashion_mnist}
+MNIST_SPIKES = 150.0  # of a sample, on average
 N_SHOWN = 3  # samples in the raster
 
 
@@ -90,7 +91,7 @@ def load_samples(args: argparse.Namespace) -> Splits:
         with np.load(args.npz) as file:
             every = _flat(file["images"], file["labels"])
         every = _chosen(every, order(len(every.labels)))
-        n_test = len(every.labels) // 6
+        n_test = len(every.labels) // 5
         test, rest = _chosen(every, slice(n_test)), _chosen(every, slice(n_test, None))
     n_watched = max(len(rest.labels) // 12, 1)
     watched = _chosen(rest, slice(n_watched))
@@ -166,7 +167,7 @@ def network_keywords(loss: str, n_hidden: int) -> dict[str, Any]:
         "layers": [n_hidden, N_CLASSES],
         "in_size": IN_SIZE,
         "max_solver_time": T_END,
-        "max_event_steps": IN_SIZE + 4 * (n_hidden + N_CLASSES),
+        "max_event_steps": IN_SIZE + 8 * (n_hidden + N_CLASSES),
     }
     if loss == "first":
         return common | SPIKING | {"neuron_model": LIF}
@@ -177,12 +178,21 @@ def network_keywords(loss: str, n_hidden: int) -> dict[str, Any]:
     }
 
 
-def make_network(loss: str, seed: int, keywords: dict[str, Any]) -> FFEvNN:
-    """The untrained network."""
+def make_network(
+    loss: str, seed: int, keywords: dict[str, Any], n_spikes: float
+) -> FFEvNN:
+    """The untrained network, for samples of so many input spikes on average.
+
+    Initial weights from the inputs are the published ones of MNIST, in proportion to
+    the number of spikes there: Fashion-MNIST has more than twice as many.
+    """
     layers = keywords["layers"]
     recipe = RECIPES["mnist" if loss == "max" else "mnist first-spike"]
     key = jax.random.PRNGKey(seed + 1)
-    weights = normal_weights(key, layers, IN_SIZE, recipe.means, recipe.sds)
+    first, *rest = np.transpose([recipe.means, recipe.sds])
+    first = first * MNIST_SPIKES / max(n_spikes, 1.0)
+    means, sds = np.transpose([first, *rest]).tolist()
+    weights = normal_weights(key, layers, IN_SIZE, means, sds)
     network = FFEvNN(**keywords)
     if loss == "first":
         return eqx.tree_at(lambda n: n.neuron_model.weights, network, weights)
@@ -266,6 +276,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         batch=64,
         lr=5e-3,
         decay=0.95,
+        clip=0.0,
+        wake=0.0,
         out="out/mnist",
     )
     parser.add_argument("--loss", choices=("max", "first"), default="max")
@@ -292,7 +304,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         raise SystemExit(f"{error} (--data)") from error
     task = make_task(args.loss, args.hidden)
     keywords = network_keywords(args.loss, args.hidden)
-    network = make_network(args.loss, args.seed, keywords)
+    n_spikes = float(np.sum(splits.train.data > 1) / len(splits.train.labels))
+    network = make_network(args.loss, args.seed, keywords, n_spikes)
     network, curves = train(task, network, splits, args)
 
     outputs, _ = probe(task, network, splits.test.data)

@@ -39,6 +39,7 @@ BLUE, ORANGE, GREEN, GREY = "#1f77b4", "#d95f02", "#1b9e77", "0.45"
 READOUT = {"init_weights": 0.0, "init_bias": 0.0, "tsyn": 5.0, "tmem": 20.0}
 SPIKING = READOUT | {"thresh": 1.0}
 PROBED = 250  # samples that are looked at in one call
+WATCHED = 1000  # samples that show whether a neuron ever fires
 PACKAGES = ("eventax", "jax", "jaxlib", "equinox", "optax", "numpy")
 # Options that do not change what an epoch does.
 FREE = {"epochs", "out", "resume", "no_plots", "data"}
@@ -106,6 +107,8 @@ def add_options(
     batch: int,
     lr: float,
     decay: float,
+    clip: float,
+    wake: float,
     out: str,
 ) -> None:
     """Options of every example, with the example's own defaults."""
@@ -115,6 +118,16 @@ def add_options(
     parser.add_argument("--lr", type=float, default=lr, help="learning rate of Adam")
     parser.add_argument(
         "--decay", type=float, default=decay, help="factor of the rate after each epoch"
+    )
+    parser.add_argument(
+        "--clip", type=float, default=clip, help="longest gradient; 0 for no limit"
+    )
+    parser.add_argument(
+        "--wake",
+        type=float,
+        default=wake,
+        help="before each epoch, raise the input weights of hidden neurons that fire "
+        "for no sample by this part of the mean size of input weights",
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
@@ -141,6 +154,9 @@ def check_options(
         parser.error("--lr must be positive")
     if not 0 < args.decay <= 1:
         parser.error("--decay must lie above 0 and not above 1")
+    for name in ("clip", "wake"):
+        if not 0 <= getattr(args, name) < float("inf"):
+            parser.error(f"--{name} must be finite and not negative")
 
 
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
@@ -188,13 +204,19 @@ def split_network(network: FFEvNN) -> tuple[Any, Any]:
 
 
 def make_optimizer(args: argparse.Namespace, n_train: int) -> Any:
-    """Adam, with a rate that falls from epoch to epoch."""
-    return _make_adam(args.lr, args.decay, max(n_train // args.batch, 1))
+    """Adam, with a rate that falls from epoch to epoch.
+
+    A spike that is about to vanish has a gradient without bound, so long gradients are
+    cut to length before they enter Adam's averages.
+    """
+    return _make_adam(args.lr, args.decay, args.clip, max(n_train // args.batch, 1))
 
 
 @cache  # equal ones share a compilation
-def _make_adam(lr: float, decay: float, n_steps: int) -> Any:
-    return optax.adam(optax.exponential_decay(lr, n_steps, decay, staircase=True))
+def _make_adam(lr: float, decay: float, clip: float, n_steps: int) -> Any:
+    clipped = optax.clip_by_global_norm(clip) if clip else optax.identity()
+    rate = optax.exponential_decay(lr, n_steps, decay, staircase=True)
+    return optax.chain(clipped, optax.adam(rate))
 
 
 class Method(NamedTuple):
@@ -291,6 +313,27 @@ def probe(task: Task, network: FFEvNN, data: Any) -> tuple[np.ndarray, np.ndarra
     ]
     outputs, fired = (np.concatenate(column)[:n] for column in zip(*parts, strict=True))
     return outputs, fired
+
+
+def wake_silent(task: Task, network: FFEvNN, data: Any, part: float) -> FFEvNN:
+    """Raise the input weights of hidden neurons that fire for none of the samples.
+
+    No gradient would ever bring them back. Weights from all inputs grow by `part` of
+    the mean size of the layer's input weights.
+    """
+    _, fired = probe(task, network, data)
+    silent = np.flatnonzero(~fired.any(axis=0))
+
+    def weights(network: FFEvNN) -> Any:
+        model = network.neuron_model
+        parts = model.submodels if isinstance(model, MultiNeuronModel) else (model,)
+        return parts[0].weights
+
+    now = weights(network)
+    from_inputs = now[network.n_neurons :, : task.n_hidden]
+    raised = from_inputs.at[:, silent].add(part * jnp.mean(jnp.abs(from_inputs)))
+    now = now.at[network.n_neurons :, : task.n_hidden].set(raised)
+    return eqx.tree_at(weights, network, now)
 
 
 def accuracy(task: Task, outputs: Any, labels: Any) -> float:
@@ -394,7 +437,9 @@ def train(
         total=args.epochs, initial=state.epoch, unit="epoch", desc="Training"
     ) as bar:
         while state.epoch < args.epochs:
-            state = _next_state(method, rest, state, samples, splits.validation)
+            state = _next_state(
+                method, rest, state, samples, splits.validation, args.wake
+            )
             checkpoints.save(state)
             bar.set_postfix_str(_in_short(state.curves), refresh=False)
             bar.update()
@@ -403,13 +448,23 @@ def train(
 
 
 def _next_state(
-    method: Method, rest: Any, state: State, samples: Samples, watched: Samples
+    method: Method,
+    rest: Any,
+    state: State,
+    samples: Samples,
+    watched: Samples,
+    wake: float,
 ) -> State:
     """The state after one more epoch."""
     start = time.perf_counter()
     key = jax.random.fold_in(state.key, state.epoch)
+    params = state.params
+    if wake:
+        network = eqx.combine(params, rest)
+        network = wake_silent(method.task, network, samples.data[:WATCHED], wake)
+        params, _ = split_network(network)
     params, opt_state, seen = run_epoch(
-        method, rest, state.params, state.opt_state, key, samples
+        method, rest, params, state.opt_state, key, samples
     )
     loss, hits = (float(x) for x in seen)
     outputs, fired = probe(method.task, eqx.combine(params, rest), watched.data)
@@ -446,6 +501,7 @@ def summarize(
         "epochs": len(curves.loss),
         "seconds": sum(curves.seconds),
         "seconds_of_first_epoch": curves.seconds[0],  # has the compilation in it
+        "curves": {k: v for k, v in curves._asdict().items() if k != "seconds"},
         "settings": settings_of(args),
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in PACKAGES},

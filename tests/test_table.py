@@ -20,10 +20,8 @@ CORE = [
     Case("ALIF", "Refractory, open", "both"),
     Case("QIF", "AMOS, frozen", "axonal"),
     Case("LIF", "AMOS, deaf"),
-    Case("EIF", "Refractory", "synaptic"),
     Case("PLIF", "AMOS of Refractory"),
-    Case("EGRU", "Refractory of AMOS"),
-    Case("Multi", "", "synaptic"),
+    Case("LIF", "Refractory of AMOS"),
 ]
 REST = [
     Case(model, wrapper, delays)
@@ -31,13 +29,14 @@ REST = [
     for wrapper, delays in [
         *((wrapper, "") for wrapper in WRAPPERS),
         *(("", delays) for delays in DELAYS),
+        ("Refractory", "synaptic"),
         ("Refractory", "both"),
     ]
 ]
 REST = [case for case in dict.fromkeys(REST) if case not in CORE]
 TABLE = [*CORE, *(pytest.param(c, marks=pytest.mark.slow) for c in REST)]
 # float32 differs by rounding only, so a few cases stand for all in the core.
-SINGLE = [Case(m) for m in ("LIF", "EIF", "EGRU", "Izhikevich")]
+SINGLE = [Case(m) for m in ("LIF", "EIF", "EGRU")]
 SINGLE += [Case("LIF", "Refractory, open", "axonal")]
 ALL_SINGLE = [c for c in [*CORE, *REST] if c not in SINGLE]
 SINGLE += [pytest.param(c, marks=pytest.mark.slow) for c in ALL_SINGLE]

@@ -236,10 +236,9 @@ def network(cls, oracle, wrapper, delays, **settings):
         ("ByRows", dendrites, "soma rests", True, True),
         ("DendriticSpikes", dendrites, "once", False, False),
         ("Conductances", channels, "", False, True),
-        ("Conductances", channels, "rests", True, True),
-        pytest.param(
-            *("Conductances", channels, "once, frozen", True, False),
-            marks=pytest.mark.slow,
+        *(
+            pytest.param("Conductances", channels, *rest, marks=pytest.mark.slow)
+            for rest in [("rests", True, True), ("once, frozen", True, False)]
         ),
     ],
 )

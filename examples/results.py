@@ -1,0 +1,113 @@
+"""Put the results of several seeds together: a table, a picture and all numbers.
+
+``python examples/results.py out/a out/b ... --to docs/results/name`` reads what
+``yin_yang.py`` or ``mnist.py`` wrote to these folders, and writes ``name.md``,
+``name.png`` and ``name.json``. Accuracies are those of the final epoch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from training import BLUE, GREY, ORANGE, tidy
+
+
+def common_part(dicts: list[dict[str, Any]]) -> dict[str, Any]:
+    """What all of them agree on."""
+    first, *others = dicts
+    return {k: v for k, v in first.items() if all(d.get(k) == v for d in others)}
+
+
+def describe(summaries: list[dict[str, Any]], name: str) -> str:
+    """The report as Markdown."""
+    settings = common_part([s["settings"] for s in summaries])
+    versions = common_part([s["versions"] for s in summaries])
+    accuracies = 100 * np.array([s["test_accuracy"] for s in summaries])
+    spread = np.std(accuracies, ddof=1) if len(accuracies) > 1 else 0.0
+    options = ", ".join(f"`{k}` {v}" for k, v in settings.items())
+    packages = ", ".join(f"{k} {v}" for k, v in versions.items())
+    rows = [
+        f"| {s['settings']['seed']} | {100 * s['test_accuracy']:.2f} | "
+        f"{100 * s['validation_accuracy']:.2f} | {100 * s['train_accuracy']:.2f} | "
+        f"{100 * s['silent_fraction']:.0f} | {s['seconds']:.0f} |"
+        for s in summaries
+    ]
+    head = "| seed | test (%) | validation (%) | training (%) | silent (%) | time (s) |"
+    return "\n".join(
+        [
+            f"# {name}",
+            "",
+            f"Test accuracy after the final epoch: mean {accuracies.mean():.2f} %, "
+            f"standard deviation {spread:.2f} %, lowest {accuracies.min():.2f} %, "
+            f"highest {accuracies.max():.2f} %, over {len(accuracies)} seeds and "
+            f"{summaries[0]['test_samples']} test samples each.",
+            "",
+            head,
+            "|---:" * 6 + "|",
+            *rows,
+            "",
+            "“silent” are pairs of a validation sample and a hidden neuron without a "
+            "spike. The accuracy on training samples is that of the batches, while "
+            "learning.",
+            "",
+            f"![Curves]({name}.png)",
+            "",
+            f"Settings: {options}; {summaries[0]['epochs']} epochs.",
+            "",
+            f"Versions: {packages}. Machine: {summaries[0]['machine']}.",
+            "",
+        ]
+    )
+
+
+def plot(summaries: list[dict[str, Any]]) -> Figure:
+    """Loss and accuracies of all seeds over epochs."""
+    fig = Figure(figsize=(8.0, 3.2), layout="constrained")
+    left, right = fig.subplots(1, 2)
+    for number, summary in enumerate(summaries):
+        curves = summary["curves"]
+        epochs = np.arange(1, len(curves["loss"]) + 1)
+        left.semilogy(epochs, curves["loss"], color=GREY, lw=0.8)
+        for key, colour, name in (
+            ("train_accuracy", BLUE, "training"),
+            ("validation_accuracy", ORANGE, "validation"),
+        ):
+            values = 100 * np.asarray(curves[key])
+            label = None if number else name
+            right.plot(epochs, values, color=colour, lw=0.8, label=label)
+    left.set(xlabel="epoch", ylabel="loss")
+    right.set(xlabel="epoch", ylabel="accuracy (%)", ylim=(90, 100))
+    lowest = min(min(s["curves"]["validation_accuracy"][-5:]) for s in summaries)
+    if lowest < 0.92:
+        right.set_ylim(100 * lowest - 15, 100)
+    right.legend(frameon=False)
+    tidy(left)
+    tidy(right)
+    return fig
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Read the folders and write the three files."""
+    parser = argparse.ArgumentParser(description="Put results of seeds together.")
+    parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("--to", type=Path, required=True, help="path without suffix")
+    args = parser.parse_args(argv)
+    texts = [(folder / "summary.json").read_text("utf-8") for folder in args.folders]
+    # Six digits are enough for curves.
+    read = partial(json.loads, parse_float=lambda text: round(float(text), 6))
+    summaries = [read(text) for text in texts]
+    args.to.parent.mkdir(parents=True, exist_ok=True)
+    args.to.with_suffix(".json").write_text(json.dumps(summaries) + "\n", "utf-8")
+    args.to.with_suffix(".md").write_text(describe(summaries, args.to.name), "utf-8")
+    plot(summaries).savefig(args.to.with_suffix(".png"), dpi=110)
+
+
+if __name__ == "__main__":
+    main()
