@@ -66,7 +66,6 @@ CASES = [
         "Refractory(LIF), delays",
         Refractory(LIF),
         LIF_KEYWORDS | DELAYS | {"t_refrac": 2.0},
-        core=True,
     ),
     case(
         "Refractory(LIF), open, v held",
@@ -237,6 +236,7 @@ def test_single_precision_against_the_oracle():
         np.testing.assert_allclose(times, wanted, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_batch_is_its_samples():
     """`vmap` over inputs, over parameters, and of the gradient."""
     net, _ = yin_yang_network(hidden=8)
@@ -374,4 +374,4 @@ def test_equal_settings_are_one_program():
     for _ in range(2):
         first(yin_yang_network(hidden=8)[0], x)
     assert len(traces) == 1
-    assert not is_layered(QIF, tsyn=5.0, tmem=20.0, wlim=1.0, blim=1.0)
+    assert is_layered(QIF, tsyn=5.0, tmem=20.0, wlim=1.0, blim=1.0)
