@@ -4,7 +4,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.core import Tracer
 
 
 class Constant:
@@ -12,8 +11,7 @@ class Constant:
 
     Two constants are equal when their contents are equal, so that two networks built
     with equal settings share one compilation. The content is `.value`; arrays in it
-    are read-only NumPy arrays. Values that JAX traces stay as they are: such a constant
-    is for use within the trace.
+    are read-only NumPy arrays.
     """
 
     __slots__ = ("_key", "value")
@@ -35,8 +33,7 @@ class Constant:
 
 
 def _frozen(leaf: Any) -> Any:
-    traced = isinstance(leaf, Tracer)
-    if traced or not isinstance(leaf, (jax.Array, np.ndarray, np.generic)):
+    if not isinstance(leaf, (jax.Array, np.ndarray, np.generic)):
         return leaf
     array = np.array(leaf)
     array.flags.writeable = False
@@ -46,6 +43,4 @@ def _frozen(leaf: Any) -> Any:
 def _identity(leaf: Any) -> Any:
     if isinstance(leaf, np.ndarray):
         return (leaf.shape, leaf.dtype.str, leaf.tobytes())
-    if isinstance(leaf, Tracer):
-        return (type(leaf), id(leaf))
     return (type(leaf), leaf)

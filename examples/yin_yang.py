@@ -64,8 +64,8 @@ IN_SIZE, N_CLASSES = 5, 3
 CLASSES = ("yin", "yang", "dots")
 COLOURS = (BLUE, ORANGE, GREEN)
 PALE = ("#b7d3ea", "#fbd0ae", "#b4ddcf")  # the same for areas
-# Weights of each layer in units of the published ones, with which a third of the hidden
-# neurons never fires.
+# Initial weights of each layer in units of the published ones. With those themselves
+# many hidden neurons never fire, and more fall silent in the first epochs.
 GAINS = (1.5, 0.6)
 N_HELD_OUT = 1000  # samples of validation and of test
 N_GRID = 120  # points along each side of a map

@@ -374,4 +374,4 @@ def test_equal_settings_are_one_program():
     for _ in range(2):
         first(yin_yang_network(hidden=8)[0], x)
     assert len(traces) == 1
-    assert is_layered(QIF, tsyn=5.0, tmem=20.0, wlim=1.0, blim=1.0)
+    assert not is_layered(QIF, tsyn=5.0, tmem=20.0, wlim=1.0, blim=1.0)

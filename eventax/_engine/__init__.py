@@ -1,9 +1,7 @@
 from ._event import ALARM, CROSSING, IDLE, JUMPED, PAUSE
-from ._iterate import Inputs, Problem
 from ._run import Run, run
 from ._sender_rows import split_senders
 from ._settings import Settings
-from ._simulate import simulate
 from ._spikes import first_spikes, spike_trains, spikes_in_order
 from ._status import (
     NOT_FINITE,
@@ -24,15 +22,12 @@ __all__ = [
     "PAUSE",
     "TOO_MANY_EVENTS",
     "TOO_MANY_STEPS",
-    "Inputs",
-    "Problem",
     "Run",
     "Settings",
     "faults",
     "first_spikes",
     "messages_by_status",
     "run",
-    "simulate",
     "spike_trains",
     "spikes_in_order",
     "split_senders",

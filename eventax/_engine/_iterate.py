@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,16 +23,14 @@ class Problem(NamedTuple):
 
     flow: AbstractFlow
     backward: AbstractFlow | None  # of gradients, if it goes from event to event
-    model: Callable[[PyTree], Any]  # from its parameters
+    static: Any  # the model without its arrays
     wmask: np.ndarray  # (N+M, N) bool, columns padded
     n_neurons: int  # without padding
     max_events: int
-    max_spikes: int
     capacity: int  # of the queue, as the user set it
     room: int  # of the queue, so that a few more can be counted
     n_observations: int
     awaited: np.ndarray | None  # (N,) bool; stop once all of these fired
-    together: bool = False  # known spikes at one time all come before a jump's spikes
 
     @property
     def alive(self) -> np.ndarray:
@@ -69,7 +67,7 @@ class Core(NamedTuple):
     spikes: Int[Array, ""]  # spikes so far
     first: Int[
         Array, " neurons"
-    ]  # number of a neuron's first spike, max_spikes if none
+    ]  # number of a neuron's first spike, max_events if none
     running: Bool[Array, ""]
     status: Int[Array, ""]
 
@@ -104,7 +102,7 @@ class Results(NamedTuple):
 def start(problem: Problem, inputs: Inputs) -> tuple[Core, Results]:
     """The state of affairs at t0."""
     n_neurons = problem.wmask.shape[1]
-    model = problem.model(inputs.params)
+    model = eqx.combine(inputs.params, problem.static)
     zero = jnp.zeros((), jnp.int32)
     delayed = inputs.delays is not None
     core = Core(
@@ -117,11 +115,11 @@ def start(problem: Problem, inputs: Inputs) -> tuple[Core, Results]:
         known=zero,
         events=zero,
         spikes=zero,
-        first=jnp.full((n_neurons,), problem.max_spikes, jnp.int32),
+        first=jnp.full((n_neurons,), problem.max_events, jnp.int32),
         running=inputs.fault == OK,
         status=inputs.fault.astype(jnp.int32),
     )
-    slots = problem.max_spikes + 1
+    slots = problem.max_events + 1
     results = Results(
         times=jnp.full((slots,), jnp.inf, inputs.t0.dtype),
         neurons=jnp.full((slots,), -1, jnp.int32),
@@ -180,9 +178,6 @@ def decide(
     crossed = jnp.where(waiting, core.together, segment.crossed)
     time = jnp.where(waiting, core.t, segment.time)
     is_spike = jnp.any(crossed)
-    if problem.together:
-        comes = (ahead.known_time <= core.t) & (ahead.known_id >= 0)
-        is_spike = is_spike & ~(segment.jumped & comes)
     who = jnp.argmax(crossed)
     is_alarm = jnp.zeros((), bool)
     if ahead.alarms is not None:
@@ -202,7 +197,6 @@ def decide(
     counts = is_spike | is_delivery | (is_known & (ahead.known_id >= 0))
 
     full = counts & (core.events >= problem.max_events)
-    full = full | (is_spike & (core.spikes >= problem.max_spikes))
     over = nothing & ~is_known & (time >= inputs.t_end)
     broken = ~jnp.isfinite(time)
     stops = ~core.running | full | broken | over
@@ -222,7 +216,7 @@ def decide(
         assert inputs.known_delays is not None
         delay = jnp.where(is_known, inputs.known_delays[core.known], 0)
         delay = jnp.where(is_delivery, spike.delay, delay)
-        origin = jnp.where(is_delivery, spike.slot, problem.max_spikes)
+        origin = jnp.where(is_delivery, spike.slot, problem.max_events)
     event = Event(
         kind=jnp.where(stops, ev.IDLE, kind).astype(jnp.int32),
         time=jnp.where(stops, core.t, time),
@@ -237,7 +231,7 @@ def decide(
 def iterate(problem: Problem, inputs: Inputs, core: Core) -> tuple[Core, Entry, Landed]:
     """Go to the next event and through it."""
     flow, alive = problem.flow, jnp.asarray(problem.alive)
-    model = problem.model(inputs.params)
+    model = eqx.combine(inputs.params, problem.static)
     ahead = look_ahead(problem, inputs, model, core)
     bound = jnp.minimum(ahead.known_time, inputs.t_end)
     bound = jnp.minimum(bound, jnp.minimum(ahead.alarm_time, ahead.arrival_time))
@@ -272,10 +266,10 @@ def iterate(problem: Problem, inputs: Inputs, core: Core) -> tuple[Core, Entry, 
     waiting = jnp.any(core.together)
     crosses = event.kind == ev.CROSSING
     together = jnp.where(waiting, core.together, landed.crossing & alive & crosses)
-    first = jnp.where(who & (core.first == problem.max_spikes), core.spikes, core.first)
+    first = jnp.where(who & (core.first == problem.max_events), core.spikes, core.first)
     running = event.kind != ev.IDLE
     if problem.awaited is not None:
-        fired = (first < problem.max_spikes) | ~problem.awaited
+        fired = (first < problem.max_events) | ~problem.awaited
         running = running & ~jnp.all(fired)
     status = jnp.where(full, TOO_MANY_EVENTS, jnp.where(broken, NOT_FINITE, OK))
     queue, longest = core.queue, core.longest
@@ -338,7 +332,7 @@ def store(
 ) -> Results:
     """Write a spike or an observation to its slot."""
     event = entry.event
-    slot = jnp.where(event.is_spike, entry.slot, problem.max_spikes)
+    slot = jnp.where(event.is_spike, entry.slot, problem.max_events)
     times = results.times.at[slot].set(new.t)
     neurons = results.neurons.at[slot].set(event.sender)
     pending, seen = results.pending, results.seen

@@ -70,11 +70,10 @@ def run(
     problem = Problem(
         flow=flow,
         backward=settings.backward,
-        model=lambda params: eqx.combine(params, static),
+        static=static,
         wmask=np.pad(settings.wmask, padding),
         n_neurons=n_neurons,
         max_events=settings.max_events,
-        max_spikes=settings.max_events,
         capacity=settings.capacity,
         room=queue_room(settings),
         n_observations=observe_at.shape[0],

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import equinox.internal as eqxi
 import jax
 import jax.lax as lax
@@ -39,7 +40,7 @@ class Outcome(NamedTuple):
     """All that is known after a simulation."""
 
     results: Results
-    first: Int[Array, " neurons"]  # slot of a neuron's first spike, max_spikes if none
+    first: Int[Array, " neurons"]  # slot of a neuron's first spike, max_events if none
     status: Int[Array, ""]
 
 
@@ -270,7 +271,7 @@ def _pull(
     flow = problem.backward or problem.flow
 
     def land(t, z, late, params, rows, delays, source):
-        model = problem.model(params)
+        model = eqx.combine(params, problem.static)
         landed = ev.land(
             flow, model, rows, delays, late, reached, alive, t, z, source, event
         )
@@ -314,7 +315,7 @@ def _pull(
 
 def _nobody_late(problem: Problem, inputs: Inputs) -> Float[Array, " neurons"] | None:
     """0 for each neuron; None where all that is due at one time moves together."""
-    model = problem.model(inputs.params)
+    model = eqx.combine(inputs.params, problem.static)
     alarms = problem.flow.alarm(model, jnp.asarray(inputs.t0), inputs.z0)
     if alarms is None and inputs.delays is None:
         return None

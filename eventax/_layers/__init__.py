@@ -1,5 +1,5 @@
 from ._gauges import Gauge, Highest, Integral
-from ._run import Layered, LayerPlan, pays, run_layers, run_readout
+from ._run import Layered, LayerPlan, run_layers, run_readout
 
 __all__ = [
     "Gauge",
@@ -7,7 +7,6 @@ __all__ = [
     "Integral",
     "LayerPlan",
     "Layered",
-    "pays",
     "run_layers",
     "run_readout",
 ]

@@ -27,7 +27,6 @@ from ._arrivals import in_order
 from ._gauges import Gauge
 from ._lockstep import Given, Outcome, Sizes, Spikes, simulate_layer
 from ._order import by_time
-from ._own_clocks import group_size, simulate_on_own_clocks
 
 
 class LayerPlan(NamedTuple):
@@ -63,16 +62,6 @@ class Train(NamedTuple):
     neurons: Int[Array, " spikes"]  # from 0 within the layer
 
 
-def pays(plans: tuple[LayerPlan, ...], n_inputs: int) -> bool:
-    """Whether layer by layer is faster than the general engine, for so many inputs.
-
-    It is where a layer is in closed form or its neurons have clocks of their own.
-    """
-    first = plans[0]
-    closed = any(plan.flow.closed for plan in plans)
-    return closed or group_size(first.size, n_inputs) < first.size
-
-
 def run_layers(
     settings: Settings,
     plans: tuple[LayerPlan, ...],
@@ -86,7 +75,7 @@ def run_layers(
     once: bool = False,
     record: bool = False,
 ) -> Layered:
-    """Simulate a network layer after layer, from t0 to `t_end`.
+    """Simulate a network whose layers are all in closed form, from t0 to `t_end`.
 
     `delays` are synaptic and axonal ones. With `once` only first spikes of the last
     layer are asked for, and events after the latest of them do not count.
@@ -120,14 +109,11 @@ def run_layers(
             t_end,
             observe_at if last else nothing,
             gauges if last else (),
-            fault,
             once=once and last,
             together=number > 0 and synaptic is None and axonal is None,
         )
         spikes = outcome.spikes
-        if once and last:
-            limit = jnp.minimum(limit, spikes.limit)
-        else:
+        if not (once and last):
             train, limit = _sorted(spikes, plan.size, settings.max_events, limit)
         outcomes.append(outcome)
         trains.append(train)
@@ -185,7 +171,6 @@ def run_readout(
         t_end,
         jnp.zeros((0,), dtype),
         gauges,
-        jnp.zeros((), jnp.int32),
         once=False,
         together=False,
     )
@@ -208,7 +193,6 @@ def _run_layer(
     t_end: Array,
     observe_at: Array,
     gauges: tuple[Gauge, ...],
-    fault: Array,
     once: bool,
     together: bool,
 ) -> Outcome:
@@ -225,22 +209,6 @@ def _run_layer(
     arrivals = in_order(
         times, senders, observe_at, synaptic, t0, t_end, window, together
     )
-    if not plan.flow.closed:
-        return simulate_on_own_clocks(
-            settings,
-            plan.flow,
-            model,
-            rows,
-            times,
-            senders,
-            synaptic,
-            t0,
-            t_end,
-            observe_at,
-            fault,
-            once=once,
-            together=together,
-        )
     z0 = plan.flow.enter(model, model.init_state(plan.size))
     params, static = eqx.partition(model, eqx.is_array)
     params = eqx.tree_at(lambda m: m.sender_leaves(), params, replace_fn=_none)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array
 
 from .._engine import spike_trains, spikes_in_order
-from .._layers import Gauge, Layered, pays, run_layers
+from .._layers import Gauge, Layered, run_layers
 from .._neurons import NeuronModel
 from .._static import Constant
 from ._checks import check_count
@@ -32,10 +32,8 @@ class FFEvNN(EvNN):
 
     Layers in closed form (`LI`, `LIF`, `PLIF`, `ALIF`, also in `AMOS` or `Refractory`;
     one model per layer, no `solver` and no `adjoint`) are simulated one after another,
-    each neuron on a clock of its own, which is much faster than event by event. So are
-    those of other built-in models, if the first layer has more than four neurons for
-    each input spike. For `ttfs`, events after the last first spike of the outputs do
-    not count.
+    each neuron on a clock of its own, which is much faster than event by event. For
+    `ttfs`, events after the last first spike of the outputs do not count.
 
     Arguments:
         layers: sizes of the layers, from the first hidden one to the output.
@@ -144,14 +142,14 @@ class FFEvNN(EvNN):
 
     @eqx.filter_jit
     def _ttfs(self, inputs: Array) -> Array:
-        if not self._in_layers(inputs):
+        if self._plans.value is None:
             return super()._ttfs(inputs)
         first = self._run_layers(inputs, once=True).first
         return jnp.where(first < jnp.inf, first, self.output_no_spike_value)
 
     @eqx.filter_jit
     def _spikes_until_t(self, inputs: Array, end: Array, max_spikes: int) -> Array:
-        if not self._in_layers(inputs):
+        if self._plans.value is None:
             return super()._spikes_until_t(inputs, end, max_spikes)
         done = self._run_layers(inputs, t_end=end).run
         fill = self.output_no_spike_value
@@ -159,7 +157,7 @@ class FFEvNN(EvNN):
 
     @eqx.filter_jit
     def _state_at_t(self, inputs: Array, times: Array) -> Array:
-        if not self._in_layers(inputs):
+        if self._plans.value is None:
             return super()._state_at_t(inputs, times)
         done = self._run_layers(inputs, observe_at=times).run
         model = self.neuron_model.part(self.n_neurons, self.output_indices)
@@ -168,8 +166,7 @@ class FFEvNN(EvNN):
     @eqx.filter_jit
     def _record(self, inputs: Array) -> tuple[Array, Array, Array]:
         # With delays the numbers of pending spikes are asked for too.
-        delayed = self.use_delays or self.use_axonal_delays
-        if delayed or not self._in_layers(inputs):
+        if self._plans.value is None or self.use_delays or self.use_axonal_delays:
             return super()._record(inputs)
         done = self._run_layers(inputs, record=True).run
         times, neurons = spikes_in_order(done, self.output_no_spike_value)
@@ -177,15 +174,9 @@ class FFEvNN(EvNN):
 
     @eqx.filter_jit
     def _gauged(self, inputs: Array, gauge: Gauge) -> Array:
-        plans = self._plans.value
-        if plans is None or not plans[-1].flow.closed:
+        if self._plans.value is None:
             return super()._gauged(inputs, gauge)
         return self._run_layers(inputs, gauges=(gauge,)).gauges[0]
-
-    def _in_layers(self, inputs: Array) -> bool:
-        """Whether layer by layer is possible, and faster."""
-        plans = self._plans.value
-        return plans is not None and pays(plans, inputs.size)
 
     def _run_layers(self, inputs: Array, **wishes: Any) -> Layered:
         plans = self._plans.value

@@ -21,8 +21,8 @@ def plan_layers(
 ) -> tuple[LayerPlan, ...] | None:
     """A plan for each layer; None where the general engine has to do it.
 
-    That is so where neurons of a layer may depend on each other, or where a layer is of
-    several models.
+    That is so where neurons of a layer may depend on each other, where a layer is of
+    several models, or where it is not in closed form.
     """
     if not model.is_independent():
         return None
@@ -33,7 +33,7 @@ def plan_layers(
         if part is None:
             return None
         flow = choose(part)
-        if not _reads_rows_only(flow, part, size):
+        if not (flow.closed and _reads_rows_only(flow, part, size)):
             return None
         plans.append(LayerPlan(first, size, *senders, flow))
         first, senders = first + size, (first, size)

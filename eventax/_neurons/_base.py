@@ -171,15 +171,15 @@ class NeuronModel(eqx.Module):
             # Without a drive they are quiet.
             return jnp.pad(x, extra, mode="constant" if name in self.drives else "edge")
 
-        return self.per_neuron(n_neurons, pad, lambda m: m.padded(n_neurons, width))
+        return self._per_neuron(n_neurons, pad, lambda m: m.padded(n_neurons, width))
 
     def part(self, n_neurons: int, chosen: slice | np.ndarray) -> NeuronModel:
         """The population of the chosen neurons, which hear the same senders."""
-        return self.per_neuron(
+        return self._per_neuron(
             n_neurons, lambda _, x: x[..., chosen], lambda m: m.part(n_neurons, chosen)
         )
 
-    def per_neuron(
+    def _per_neuron(
         self,
         n_neurons: int,
         change: Callable[[str, Any], Any],
