@@ -122,6 +122,7 @@ def worst(found, expected):
 FAST = [
     (Case("LIF", "Refractory", "both"), of_spikes),
     (Case("PLIF"), of_states),
+    (Case("QIF"), of_states),
     (Case("Izhikevich"), of_spikes),
 ]
 ALL = [*(Case(model) for model in MODELS), *CORE]

@@ -28,8 +28,8 @@ def example():
         patch.setattr(yin_yang, "N_HELD_OUT", 50)
         patch.setattr(yin_yang, "N_GRID", 12)
         yield yin_yang
-    for name in ("training", "yin_yang"):
-        del sys.modules[name]
+    for name in ("training", "yin_yang", "results"):
+        sys.modules.pop(name, None)
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +55,41 @@ def test_writes_summary_and_pictures(whole_run):
     assert {path.stem for path in out.glob("*.png")} == PICTURES
     for path in out.glob("*.png"):
         assert path.read_bytes().startswith(PNG)
+
+
+def test_results_of_seeds_are_put_together(example, folder, whole_run):
+    import results
+
+    summary, out = whole_run
+    other = folder / "other"
+    other.mkdir()
+    changed = summary | {"test_accuracy": summary["test_accuracy"] + 0.1}
+    (other / "summary.json").write_text(json.dumps(changed), "utf-8")
+    results.main([str(out), str(other), "--to", str(folder / "report" / "both")])
+    mean = 100 * (summary["test_accuracy"] + 0.05)
+    text = (folder / "report" / "both.md").read_text("utf-8")
+    assert f"mean {mean:.2f} %" in text
+    assert f"standard deviation {10 / 2**0.5:.2f} %" in text
+    stored = json.loads((folder / "report" / "both.json").read_text("utf-8"))
+    assert [s["epochs"] for s in stored] == [4, 4]
+    assert (folder / "report" / "both.png").read_bytes().startswith(PNG)
+
+
+def test_only_neurons_that_never_fire_are_woken(example):
+    import training
+
+    network = example.make_network(0, example.network_keywords(6, None))
+    first = network.n_neurons
+    weights = network.neuron_model.weights
+    weights = weights.at[first:, 2].set(-1.0).at[first:, 4].set(0.0)
+    network = eqx.tree_at(lambda n: n.neuron_model.weights, network, weights)
+    data = example.make_samples(0, 40).train.data
+    woken = training.wake_silent(example.make_task(6), network, data, 0.5)
+    change = np.array(woken.neuron_model.weights - weights)
+    size = np.abs(weights[first:, :6]).mean()
+    wanted = np.zeros_like(change)
+    wanted[first:, [2, 4]] = 0.5 * size
+    np.testing.assert_allclose(change, wanted, atol=1e-5)
 
 
 def test_a_stopped_run_ends_with_the_same_numbers(example, folder, whole_run, capsys):

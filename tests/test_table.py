@@ -36,7 +36,7 @@ REST = [
 REST = [case for case in dict.fromkeys(REST) if case not in CORE]
 TABLE = [*CORE, *(pytest.param(c, marks=pytest.mark.slow) for c in REST)]
 # float32 differs by rounding only, so a few cases stand for all in the core.
-SINGLE = [Case(m) for m in ("LIF", "EGRU")]
+SINGLE = [Case(m) for m in ("LIF", "EIF", "EGRU")]
 SINGLE += [Case("LIF", "Refractory, open", "axonal")]
 ALL_SINGLE = [c for c in [*CORE, *REST] if c not in SINGLE]
 SINGLE += [pytest.param(c, marks=pytest.mark.slow) for c in ALL_SINGLE]

@@ -233,9 +233,7 @@ def network(cls, oracle, wrapper, delays, **settings):
     ("name", "oracle", "wrapper", "delays", "gradients"),
     [
         ("DendriticSpikes", dendrites, "", False, True),
-        pytest.param(
-            *("ByRows", dendrites, "soma rests", True, True), marks=pytest.mark.slow
-        ),
+        ("ByRows", dendrites, "soma rests", True, True),
         ("DendriticSpikes", dendrites, "once", False, False),
         ("Conductances", channels, "", False, True),
         *(
