@@ -121,7 +121,6 @@ def worst(found, expected):
 # Every kind of flow, delay and loss once; the rest of the table is slow.
 FAST = [
     (Case("LIF", "Refractory", "both"), of_spikes),
-    (Case("PLIF"), of_states),
     (Case("QIF"), of_states),
     (Case("Izhikevich"), of_spikes),
 ]

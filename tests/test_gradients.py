@@ -297,6 +297,8 @@ def close(a, b, tolerance):
         np.testing.assert_allclose(x, y, rtol=tolerance, atol=tolerance)
 
 
+# Every row of the table has this too, with an oracle.
+@pytest.mark.slow
 def test_vmap_of_grad_is_a_loop(loss):
     model, function = loss
     # A batch goes on refining all of its spikes until the last one is good enough.

@@ -237,6 +237,7 @@ def test_single_precision_against_the_oracle():
         np.testing.assert_allclose(times, wanted, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_batch_is_its_samples():
     """`vmap` over inputs, over parameters, and of the gradient."""
     net, _ = yin_yang_network(hidden=8)
