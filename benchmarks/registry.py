@@ -69,6 +69,15 @@ def _this(solver: str, tolerance: float, bound: float = NUMERICAL_BOUND) -> Row:
     )
 
 
+def _classifier(active: int) -> Comparison:
+    return Comparison(
+        name=f"MNIST size 784-350-10, {active} inputs",
+        worker="classifier",
+        options={"hidden": [350], "active": active},
+        rows=(Row("this"),),
+    )
+
+
 # Of the older package: its commonest setting, for EIF its default (a step of 0.001: on
 # the others a call takes minutes), and the
 # fastest found that keep the spikes within NUMERICAL_BOUND and within FINE_BOUND.
@@ -86,7 +95,7 @@ COMPARISONS |= {
         _peer("Heun, step 0.1", solver="Heun", solver_stepsize=0.1),
         _peer("Heun, step 0.01", FINE_BOUND, solver="Heun", solver_stepsize=0.01),
         # As coarse as the older package at its fast settings.
-        _this("Bosh3", 1e-3, COARSE_BOUND),
+        _this("Bosh3", 3e-3, COARSE_BOUND),
         _this("Bosh3", 5e-5),
     ),
     # No setting was found that brings it within FINE_BOUND.
@@ -116,6 +125,17 @@ COMPARISONS |= {
             Row("this"),
         ),
     ),
+    # Its times are in µs.
+    "jaxsnn-example": Comparison(
+        name="jaxsnn's example 5-100-3, a step (µs, not ms)",
+        worker="jaxsnn_example",
+        rows=(
+            Row("jaxsnn", options={"package": "jaxsnn"}),
+            Row("this", options={"package": "this"}),
+        ),
+    ),
+    "mnist-150": _classifier(150),
+    "mnist-400": _classifier(400),
     "eventprop-memory": Comparison(
         name="578 events per sample",
         worker="recurrent",
@@ -153,6 +173,23 @@ CURVES = {
         quick_values=(1, 64),
         options={},
     ),
+}
+
+CURVES |= {
+    f"growth-{function}": Curve(
+        name=name,
+        worker="classifier",
+        function=f"measure_{function}",
+        size=size,
+        values=values,
+        quick_values=values[:2],
+        options={},
+    )
+    for function, name, size, values in (
+        ("hidden", "classifier, hidden neurons", "neurons", (50, 100, 350, 1000, 2000)),
+        ("inputs", "classifier, inputs per sample", "inputs", (10, 50, 150, 400, 784)),
+        ("depth", "classifier, hidden layers of 100", "layers", (1, 2, 3, 4, 5)),
+    )
 }
 
 CHECKS = {

@@ -6,7 +6,7 @@ from pathlib import Path
 from harness.check import run_check
 from harness.comparison import run_comparison
 from harness.curve import run_curve
-from harness.environments import BENCHMARKS, peer_environment, this_environment
+from harness.environments import BENCHMARKS, other_environment, this_environment
 from harness.report import Report
 from registry import CHECKS, COMPARISONS, CURVES
 
@@ -44,8 +44,11 @@ def measure(chosen: argparse.Namespace) -> Report:
     checks = [CHECKS[name] for name in chosen.only if name in CHECKS]
     curves = [CURVES[name] for name in chosen.only if name in CURVES]
     packages = ["this"] if chosen.quick else ["this", "peer"]
-    if comparisons or (checks and "peer" in packages):
-        environments["peer"] = peer_environment(chosen.peer)
+    needed = {row.package for comparison in comparisons for row in comparison.rows}
+    needed |= set(packages) if checks else set()
+    for name in sorted(needed - {"this"}):
+        python = chosen.peer if name == "peer" else None
+        environments[name] = other_environment(name, python)
     for comparison in comparisons:
         results = run_comparison(
             comparison, environments, rounds=rounds, seconds=seconds

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-PACKAGES = ("eventax", "jax", "jaxlib", "equinox", "diffrax")
+PACKAGES = ("eventax", "jaxsnn", "jax", "jaxlib", "equinox", "diffrax", "optax")
 
 
 def versions() -> dict[str, str]:
@@ -23,7 +23,8 @@ def versions() -> dict[str, str]:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "working tree" if name == "eventax" else "not installed"
+            if name in sys.modules:
+                found[name] = "working tree"
     return found
 
 

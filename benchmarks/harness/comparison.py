@@ -1,4 +1,4 @@
-"""This package and the older one on the same problem, in turn."""
+"""This package and others on the same problem, in turn."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -41,7 +41,7 @@ class Row:
         rounds: at most so many, for what is slow.
     """
 
-    package: Literal["this", "peer"]
+    package: Literal["this", "peer", "jaxsnn"]
     settings: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     bound: float = 0.01
@@ -141,7 +141,7 @@ def comparison_table(
         "differences of the oracle, over the gradient's norm; gradient differs: from "
         "that of this package's first row, over its norm",
     )
-    return Table("This package and the older one", HEADER, lines, notes)
+    return Table("This package and others", HEADER, lines, notes)
 
 
 def _baseline(rows: Sequence[RowResult]) -> RowResult:
@@ -188,8 +188,9 @@ def _summary(
 
 
 def _cells(result: RowResult, baseline: RowResult) -> tuple[str, ...]:
-    version = result.versions.get("eventax", "")
-    who = f"eventax {version}" if version else f"eventax ({result.row.package})"
+    package = "jaxsnn" if result.row.package == "jaxsnn" else "eventax"
+    version = result.versions.get(package, f"({result.row.package})")
+    who = f"{package} {version}"
     name = f"{who}, {result.row.settings}" if result.row.settings else who
     if result.agreement is None:
         return (name, *"--------", shorten(f"FAILURE: {result.error}"))

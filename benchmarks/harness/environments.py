@@ -1,4 +1,4 @@
-"""The two Python environments that are compared."""
+"""The Python environments that are compared."""
 
 import os
 import subprocess
@@ -9,10 +9,13 @@ from pathlib import Path
 
 BENCHMARKS = Path(__file__).parents[1]
 ROOT = BENCHMARKS.parent
-PEER_VERSION = "0.1.0"
-PEER_FOLDER = BENCHMARKS / f".venv-eventax-{PEER_VERSION}"
-# The peer is measured on the same foundations as this package.
-SHARED = ("jax", "jaxlib", "equinox", "diffrax", "optimistix", "lineax", "numpy")
+OTHERS = {"peer": "eventax==0.1.0", "jaxsnn": "jaxsnn==0.3.0"}
+# The others are measured on the same foundations as this package.
+FOUNDATIONS = ("jax", "jaxlib", "numpy", "scipy")
+SHARED = {
+    "peer": (*FOUNDATIONS, "equinox", "diffrax", "optimistix", "lineax"),
+    "jaxsnn": (*FOUNDATIONS, "optax"),
+}
 
 
 @dataclass(frozen=True)
@@ -38,26 +41,28 @@ def this_environment(python: Path | None = None) -> Environment:
     return Environment("this", Path(sys.executable), {"PYTHONPATH": str(ROOT)})
 
 
-def peer_environment(python: Path | None = None) -> Environment:
-    """The environment of the older package, made on first use."""
-    python = python or PEER_FOLDER / "bin" / "python"
+def other_environment(name: str, python: Path | None = None) -> Environment:
+    """The environment of one of `OTHERS`, made on first use."""
+    requirement = OTHERS[name]
+    folder = BENCHMARKS / f".venv-{requirement.replace('==', '-')}"
+    python = python or folder / "bin" / "python"
     if not python.exists():
-        _make_peer()
-    return Environment("peer", python)
+        _make(folder, requirement, SHARED[name])
+    return Environment(name, python)
 
 
-def _make_peer() -> None:
-    print(f"Making {PEER_FOLDER.name} (once, about a minute) ...", flush=True)
+def _make(folder: Path, requirement: str, shared: tuple[str, ...]) -> None:
+    print(f"Making {folder.name} (once, about a minute) ...", flush=True)
     # Removed again if the installation fails half-way: it then has no `bin/python`.
-    building = PEER_FOLDER.with_name(PEER_FOLDER.name + "-building")
+    building = folder.with_name(folder.name + "-building")
     subprocess.run([sys.executable, "-m", "venv", "--clear", building], check=True)
-    pins = [f"{name}=={have}" for name in SHARED if (have := _version(name))]
+    pins = [f"{package}=={have}" for package in shared if (have := _version(package))]
     pip = [building / "bin" / "python", "-m", "pip", "--quiet", "--no-input"]
-    wanted = [f"eventax=={PEER_VERSION}", *pins]
+    wanted = [requirement, *pins]
     subprocess.run(
         [*pip, "--disable-pip-version-check", "install", *wanted], check=True
     )
-    building.rename(PEER_FOLDER)
+    building.rename(folder)
 
 
 def _version(package: str) -> str | None:

@@ -132,12 +132,15 @@ def _eventful(
 ) -> Bool[Array, " neurons"]:
     """Whether a neuron may reach threshold between z and `end`, or wakes up.
 
-    While a gap with one maximum rises, its rate falls: so it stays below its tangent.
+    The rate of a gap that has a maximum is a difference of two exponentials: until its
+    zero it falls and is convex, and its zero comes before that of its chord. So the gap
+    rises by less than half of rate² step / (rate - rate_end).
     """
     gap, rate = flow.gap_rate(model, t, z, flow.slope(model, t, z))
     later = t + step
     gap_end, rate_end = flow.gap_rate(model, later, end, flow.slope(model, later, end))
-    peak = (rate > 0) & (rate_end < 0) & (gap + rate * step >= 0)
+    high = 2 * gap * (rate - rate_end) + rate * rate * step >= 0
+    peak = (rate > 0) & (rate_end < 0) & high
     may = (gap >= 0) | (gap_end >= 0) | peak
     alarm = flow.alarm(model, t, z)
     return may if alarm is None else may | (alarm <= later)

@@ -29,6 +29,7 @@ from ._lanes import Halt, Lanes, Layer, find, land, travel
 Column = Float[Array, " neurons"]
 
 ROUNDS = 32  # of a stretch, at most
+ALL = 2**31 - 1
 
 
 class Sizes(NamedTuple):
@@ -148,7 +149,13 @@ def simulate_layer(
         return on & ~jnp.all(spikes.fired > 0) if sizes.once else on
 
     def stretch(
-        given: Given, number: Any, lanes: Lanes, spikes: Spikes, seen: Any, stack: Any
+        given: Given,
+        number: Any,
+        lanes: Lanes,
+        spikes: Spikes,
+        seen: Any,
+        stack: Any,
+        busy: Any,
     ) -> tuple[Lanes, Spikes, Any, Any, Any, Any]:
         """Rounds in one window, until it is done or no room for them is left."""
         model = eqx.combine(given.params, static)
@@ -175,18 +182,25 @@ def simulate_layer(
                 seen = _see(seen, window.seen, passed)
             if stack is not None:
                 stack = _stack.put(stack, k, Entry(lanes, halt, slot))
+            if sizes.once:
+                # Where it goes after that does not matter.
+                entry = jnp.where(spikes.fired > 0, sizes.window, new.entry)
+                new = new._replace(entry=entry)
             return new, spikes, seen, stack, k + 1, busy
 
         def cond(carry: Any) -> Any:
             return carry[-1] & (carry[-2] < ROUNDS)
 
-        k, busy = jnp.zeros((), jnp.int32), jnp.asarray(True)
+        k = jnp.zeros((), jnp.int32)
         carry = (lanes, spikes, seen, stack, k, busy)
         return lax.while_loop(cond, body, carry)
 
-    def next_window(lanes: Lanes, number: Any, busy: Any) -> tuple[Lanes, Any]:
+    def next_window(
+        lanes: Lanes, spikes: Spikes, number: Any, busy: Any
+    ) -> tuple[Lanes, Any]:
         """On to the next one where nobody is left in this one."""
-        entry = jnp.where(busy, lanes.entry, -1)
+        stays = busy | (spikes.fired > 0) if sizes.once else busy
+        entry = jnp.where(stays, lanes.entry, -1)
         return lanes._replace(entry=entry), number + jnp.where(busy, 0, 1)
 
     def outcome(lanes: Lanes, spikes: Spikes, seen: Any, full: Any) -> Outcome:
@@ -198,9 +212,9 @@ def simulate_layer(
         def body(carry: Any) -> Any:
             lanes, spikes, seen, number = carry
             lanes, spikes, seen, _, _, busy = stretch(
-                given, number, lanes, spikes, seen, None
+                given, number, lanes, spikes, seen, None, jnp.asarray(True)
             )
-            lanes, number = next_window(lanes, number, busy)
+            lanes, number = next_window(lanes, spikes, number, busy)
             return lanes, spikes, seen, number
 
         def cond(carry: Any) -> Any:
@@ -231,9 +245,9 @@ def simulate_layer(
             starts = _stack.put(starts, count, begin)
             numbers = numbers.at[count].set(number)
             lanes, spikes, seen, stack, k, busy = stretch(
-                given, number, lanes, spikes, seen, stack
+                given, number, lanes, spikes, seen, stack, jnp.asarray(True)
             )
-            lanes, number = next_window(lanes, number, busy)
+            lanes, number = next_window(lanes, spikes, number, busy)
             return lanes, spikes, seen, stack, k, starts, numbers, count + 1, number
 
         def cond(carry: Any) -> Any:
@@ -249,23 +263,23 @@ def simulate_layer(
 
     def back(given: Given, history: Any, by: Outcome, summed: bool) -> Any:
         stack, k, starts, numbers, count = history
+        asked = _last_asked(by)
 
         def body(carry: Any) -> Any:
-            grad, stack, k, s = carry
-            number = numbers[s]
-
-            def again(stack: Any) -> Any:
-                begin = _stack.at(starts, s)
-                _, spikes, _ = at_start(given)
-                spikes = spikes._replace(
-                    number=begin.number, fired=begin.fired, limit=begin.limit
-                )
-                return stretch(given, number, begin.lanes, spikes, None, stack)[3:5]
-
-            last = s == count - 1
-            stack, k = lax.cond(last, lambda stack: (stack, k), again, stack)
-            grad = pull(given, number, stack, k, grad, by, summed)
-            return grad, stack, k, s - 1
+            grad, stack, s = carry
+            number, begin = numbers[s], _stack.at(starts, s)
+            _, spikes, _ = at_start(given)
+            spikes = spikes._replace(
+                number=begin.number, fired=begin.fired, limit=begin.limit
+            )
+            # Rounds of the last stretch are there: it is gone through in no rounds.
+            known = s == count - 1
+            *_, stack, again, _ = stretch(
+                given, number, begin.lanes, spikes, None, stack, ~known
+            )
+            rounds = jnp.where(known, k, again)
+            grad = pull(given, number, stack, rounds, grad, by, asked, summed)
+            return grad, stack, s - 1
 
         zeros = jax.tree.map(jnp.zeros_like, given)
         t = jnp.zeros_like(by.gauges[0] if by.gauges else given.senders[0][0])
@@ -274,7 +288,13 @@ def simulate_layer(
         grad = Gradient(
             t, zeros.z0, by.gauges, zeros.params, senders, zeros.arrivals.times
         )
-        carry = (grad, stack, k, count - 1)
+        # Stretches at the end of which nothing is asked have no derivative.
+        s = lax.while_loop(
+            lambda s: (s >= 0) & ~eqxi.unvmap_any(asked >= _stack.at(starts, s).number),
+            lambda s: s - 1,
+            count - 1,
+        )
+        carry = (grad, stack, s)
         grad, *_ = lax.while_loop(lambda carry: carry[-1] >= 0, body, carry)
         times = grad.times
         times = times.at[0].add(jnp.sum(grad.t) if times.ndim == 1 else grad.t)
@@ -293,6 +313,7 @@ def simulate_layer(
         k: Any,
         grad: Gradient,
         by: Outcome,
+        asked: Int[Array, ""],
         summed: bool,
     ) -> Gradient:
         """Back through the rounds of a stretch."""
@@ -322,8 +343,17 @@ def simulate_layer(
             sums = jax.tree.map(jnp.add, (params, by_rows, by_times), more[:3])
             return *more[3:], *sums, k - 1
 
+        def nothing(k: Any) -> Any:
+            """Whether nothing is asked of a round and of those after it."""
+            entry = _stack.at(stack, k)
+            wanted = entry.halt.fires & (entry.slot <= asked)
+            return (k >= 0) & ~eqxi.unvmap_any(later | jnp.any(wanted))
+
+        moved = [jnp.any(x != 0) for x in jax.tree.leaves((grad.t, grad.z))]
+        later = jnp.any(jnp.stack(moved)) | (asked == ALL)
+        k = lax.while_loop(nothing, lambda k: k - 1, k - 1)
         zero = jax.tree.map(jnp.zeros_like, (rows, window.times))
-        carry = (grad.t, grad.z, grad.gauges, grad.params, *zero, k - 1)
+        carry = (grad.t, grad.z, grad.gauges, grad.params, *zero, k)
         carry = lax.while_loop(lambda carry: carry[-1] >= 0, body, carry)
         t, z, gauges, params, by_rows, by_times, _ = carry
         start = number * sizes.window
@@ -371,6 +401,14 @@ def simulate_layer(
     inputs = (given.params, given.z0, given.arrivals.times)
     fixed = given.arrivals._replace(times=None)
     return unflat(operation(given.senders, inputs, fixed))
+
+
+def _last_asked(by: Outcome) -> Int[Array, ""]:
+    """The last slot whose spike time has a cotangent; `ALL` if more is asked for."""
+    if by.gauges or any(x.shape[0] > 1 for x in jax.tree.leaves(by.seen)):
+        return jnp.asarray(ALL, jnp.int32)
+    slots = jnp.arange(by.spikes.times.shape[0] - 1, dtype=jnp.int32)
+    return jnp.max(slots, where=by.spikes.times[:-1] != 0, initial=-1)
 
 
 def _append(

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
+import equinox.internal as eqxi
 import jax.lax as lax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
+
+SORTS = 4  # of different lengths
+FEWER = 3  # times, from one length to the next
 
 try:
     from jax import enable_x64
@@ -15,13 +20,39 @@ except ImportError:  # an older JAX
 
 
 def by_time(
-    times: Float[Array, " spikes"], senders: Int[Array, " spikes"], n_senders: int
+    times: Float[Array, " spikes"],
+    senders: Int[Array, " spikes"],
+    n_senders: int,
+    number: Int[Array, ""] | None = None,
 ) -> Int[Array, " spikes"]:
     """Places of the spikes in order of time, at one time of the sender.
 
-    Times are not negative; spikes that never come are at the end.
+    Times are not negative; spikes that never come are at the end. If only the first
+    `number` places hold spikes, no more of them are sorted than need be.
     """
-    n, times = times.shape[0], lax.stop_gradient(times)
+    times = lax.stop_gradient(times)
+    if number is None:
+        return _sorted(times, senders, n_senders)
+    n = times.shape[0]
+    lengths = [-(-n // FEWER**k) for k in range(SORTS)]
+
+    def first(length: int) -> Any:
+        def sort(times: Array, senders: Array) -> Array:
+            order = _sorted(times[:length], senders[:length], n_senders)
+            rest = jnp.arange(length, n, dtype=order.dtype)
+            return jnp.concatenate([order, rest])
+
+        return sort
+
+    number = eqxi.unvmap_max(number)
+    choice = jnp.sum(number <= jnp.asarray(lengths[1:]), dtype=jnp.int32)
+    return lax.switch(choice, [first(length) for length in lengths], times, senders)
+
+
+def _sorted(
+    times: Float[Array, " spikes"], senders: Int[Array, " spikes"], n_senders: int
+) -> Int[Array, " spikes"]:
+    n = times.shape[0]
     places = jnp.arange(n, dtype=jnp.int32)
     if times.dtype == jnp.float32 and n_senders * n < 2**31:
         return _by_packed_keys(times, senders * n + places, n)

@@ -205,7 +205,7 @@ def _run_layer(
             order = by_time(times, senders, plan.n_senders)
             times, senders = times[order], senders[order]
     n_known = times.shape[0] + observe_at.shape[0] + 1
-    window = _window(n_known, plan.size)
+    window = _window(n_known)
     arrivals = in_order(
         times, senders, observe_at, synaptic, t0, t_end, window, together
     )
@@ -229,9 +229,9 @@ def _none(_: Any) -> None:
     return None
 
 
-def _window(n_known: int, n_neurons: int) -> int:
-    """Entries of a window: few for many neurons, since each round costs all of them."""
-    return min(64 if n_neurons < 64 else 32, n_known)
+def _window(n_known: int) -> int:
+    """Entries of a window: few, since each round goes through all of them."""
+    return min(32, n_known)
 
 
 def _in_order(in_spike_times: Float[Array, "inputs spikes"]) -> Train:
@@ -250,7 +250,8 @@ def _sorted(
     One more tells that there are too many.
     """
     times, neurons = spikes.times[:-1], spikes.neurons[:-1]
-    order = by_time(times, jnp.maximum(neurons, 0), n_neurons)[: most + 1]
+    senders = jnp.maximum(neurons, 0)
+    order = by_time(times, senders, n_neurons, spikes.number)[: most + 1]
     limit = jnp.minimum(limit, spikes.limit)
     if order.shape[0] > most:
         limit = jnp.minimum(limit, lax.stop_gradient(times[order[-1]]))
