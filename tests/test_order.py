@@ -1,0 +1,37 @@
+"""Sorting spikes by time, all of them or only as many as there are."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from eventax._layers._order import by_time, enable_x64
+
+SLOTS, SENDERS = 100, 7
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_spikes_are_sorted_by_time_then_sender_however_many_there_are(dtype: str):
+    # With and without numbers at which another length is sorted.
+    numbers = np.array([0, 1, 3, 4, 5, 11, 12, 13, 33, 34, 35, 99, 100])
+    rng = np.random.default_rng(0)
+    shape = (len(numbers), SLOTS)
+    # Few different times: many are equal.
+    times = rng.integers(0, 9, shape).astype(dtype)
+    times[np.arange(SLOTS) >= numbers[:, None]] = np.inf
+    senders = rng.integers(0, SENDERS, shape).astype(np.int32)
+    wanted = np.lexsort((senders, times), axis=1)
+
+    def sort(times: jax.Array, senders: jax.Array, number: jax.Array) -> jax.Array:
+        return by_time(times, senders, SENDERS, number)
+
+    with enable_x64(dtype == "float64"):
+        arguments = [jnp.asarray(x) for x in (times, senders, numbers)]
+        one_by_one = jnp.stack([sort(*row) for row in zip(*arguments, strict=True)])
+        together = jax.jit(jax.vmap(sort))(*arguments)
+    for found in (one_by_one, together):
+        for row, number in enumerate(numbers):
+            np.testing.assert_array_equal(
+                np.asarray(found)[row, :number], wanted[row, :number]
+            )
+            assert sorted(np.asarray(found)[row].tolist()) == list(range(SLOTS))
