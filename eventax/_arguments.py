@@ -1,10 +1,13 @@
-"""Arguments of the functions on spike times, checked where Python can see them.
+"""Arguments, checked where Python can see them: what several parts have in common.
 
 A value that JAX traces has no number to look at, and passes.
 """
 
 from __future__ import annotations
 
+import difflib
+import inspect
+from collections.abc import Collection
 from typing import Any
 
 import jax.numpy as jnp
@@ -16,6 +19,24 @@ from jaxtyping import Array, Float, Int
 def visible(value: Any) -> np.ndarray | None:
     """The value, None while JAX traces it."""
     return None if isinstance(value, Tracer) else np.asarray(value)
+
+
+def check_known(
+    cls: type, keywords: Collection[str], lost: str, also: Collection[str] = ()
+) -> None:
+    """Keywords that `cls` takes; `lost` says who does not; `also`, near misses."""
+    accepted = inspect.signature(cls).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in accepted.values()):
+        return
+    for name in keywords:
+        if name in accepted:
+            continue
+        close = difflib.get_close_matches(name, sorted({*accepted, *also}), n=1)
+        hint = f" Did you mean `{close[0]}`?" if close else ""
+        raise TypeError(
+            f"Unknown keyword `{name}`: {lost}.{hint} {cls.__name__} takes "
+            f"{', '.join(accepted)}."
+        )
 
 
 def check_finite(name: str, value: Any) -> None:

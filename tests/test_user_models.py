@@ -447,6 +447,14 @@ MISTAKES = [
         with_method("spike_condition", lambda self, t, y: y[:, :1] - 0.3),
     ),
     (
+        "ValueError: ...spike_condition must return the signed distance to threshold",
+        with_method("spike_condition", lambda self, t, y: y[:, 0] > 0.4),
+    ),
+    (
+        "ValueError: ...observe must return one array of shape (n_neurons, channels)",
+        with_method("observe", lambda self, y: y[:, 0]),
+    ),
+    (
         "ValueError: Incompatible shapes for broadcasting",
         with_method("reset_spiked", lambda self, y, who: jnp.where(who, 0.0, y)),
     ),

@@ -16,7 +16,6 @@ from .._engine import (
     NOT_FINITE,
     OK,
     TOO_MANY_EVENTS,
-    TOO_MANY_STEPS,
     Run,
     Settings,
     faults,
@@ -24,9 +23,12 @@ from .._engine import (
 )
 from .._flows import AbstractFlow
 from ._arrivals import in_order
+from ._back import Outcome
 from ._gauges import Gauge
-from ._lockstep import Given, Outcome, Sizes, Spikes, simulate_layer
+from ._lanes import Layer
+from ._lockstep import simulate_layer
 from ._order import by_time
+from ._rounds import Given, Sizes, Spikes, Task
 
 
 class LayerPlan(NamedTuple):
@@ -128,8 +130,7 @@ def run_layers(
     seen = jax.tree.map(lambda x: x[:-1], outcomes[-1].seen)
     flow, part = plans[-1].flow, model.part(settings.wmask.shape[1], plans[-1].neurons)
     run = run._replace(states=jax.vmap(lambda z: flow.leave(part, z))(seen))
-    starts = sum(train.times.shape[0] for train in trains)
-    messages = messages_by_status(settings, starts)
+    messages = messages_by_status(settings, segments=0)
     # All of it: a program may use any part alone.
     done = Layered(first, run, outcomes[-1].gauges)
     return eqxi.branched_error_if(done, status > OK, status, messages)
@@ -174,9 +175,8 @@ def run_readout(
         once=False,
         together=False,
     )
-    full = jnp.where(outcome.full, TOO_MANY_STEPS, OK)
-    status = jnp.where(outcome.broken, NOT_FINITE, full)
-    messages = messages_by_status(settings, times.shape[0])
+    status = jnp.where(outcome.broken, NOT_FINITE, OK)
+    messages = messages_by_status(settings, segments=0)
     return eqxi.branched_error_if(
         outcome.gauges, status > OK, lax.stop_gradient(status), messages
     )
@@ -217,12 +217,11 @@ def _run_layer(
         window=window,
         # A layer may fire more often than is allowed after the time that counts.
         room=plan.size if once else most + 2 * plan.size,
-        spikes=most,
+        spikes=1 if once else most + 1,
         observations=observe_at.shape[0],
-        once=once,
     )
-    given = Given(params, rows, z0, arrivals)
-    return simulate_layer(plan.flow, static, given, gauges, sizes)
+    task = Task(Layer(plan.flow, gauges), static, sizes)
+    return simulate_layer(task, Given(params, rows, z0, arrivals))
 
 
 def _none(_: Any) -> None:
@@ -276,10 +275,8 @@ def _verdict(
     if once:
         events = events + jnp.sum(outcomes[-1].spikes.fired > 0)
     many = (events > settings.max_events) | (limit <= stop)
-    full = jnp.any(jnp.stack([outcome.full for outcome in outcomes]))
     broken = jnp.any(jnp.stack([outcome.broken for outcome in outcomes]))
     status = jnp.where(many, TOO_MANY_EVENTS, OK)
-    status = jnp.where(full, TOO_MANY_STEPS, status)
     status = jnp.where(broken, NOT_FINITE, status)
     return lax.stop_gradient(jnp.where(fault > OK, fault, status))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
 from typing import Any
@@ -12,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._arguments import check_known
 from .._neurons import NeuronModel
 
 
@@ -111,21 +111,10 @@ def check_model_class(model: Any) -> None:
 
 def check_keywords(network: type, model: type, keywords: dict[str, Any]) -> None:
     """Every keyword left over by the network must be one of the model's."""
-    accepted = inspect.signature(model).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in accepted.values()):
-        return
-    own = list(inspect.signature(network).parameters)
-    for name in keywords:
-        if name in accepted:
-            continue
-        known = sorted({*accepted, *own} - {"args", "kwargs", "neuron_model_kwargs"})
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f" Did you mean `{close[0]}`?" if close else ""
-        raise TypeError(
-            f"Unknown keyword `{name}`: neither {network.__name__} nor "
-            f"{model.__name__} takes it.{hint} {model.__name__} takes "
-            f"{', '.join(accepted)}."
-        )
+    own = set(inspect.signature(network).parameters)
+    own -= {"args", "kwargs", "neuron_model_kwargs"}
+    lost = f"neither {network.__name__} nor {model.__name__} takes it"
+    check_known(model, keywords, lost, also=own)
 
 
 def check_model(
@@ -179,6 +168,15 @@ def check_model(
         raise ValueError(
             f"{name}.spike_condition must return the signed distance to threshold, a "
             f"real number per neuron; got dtype {gap.dtype}."
+        )
+    if type(model).observe is NeuronModel.observe:
+        return
+    shown = jax.tree.leaves(jax.eval_shape(model.observe, y))
+    shapes = [leaf.shape for leaf in shown]
+    if len(shapes) != 1 or len(shapes[0]) != 2 or shapes[0][0] != n_neurons:
+        raise ValueError(
+            f"{name}.observe must return one array of shape (n_neurons, channels) = "
+            f"({n_neurons}, channels); got shapes {shapes}."
         )
 
 

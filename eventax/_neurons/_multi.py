@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, cast
@@ -13,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
+from .._arguments import check_known
 from .._flows import AbstractFlow, Parallel
 from .._static import Constant
 from ._base import PUBLIC, NeuronModel, replaced
@@ -92,7 +92,8 @@ class MultiNeuronModel(NeuronModel):
         mask = jnp.asarray(wmask, dtype)
         parts = []
         for k, (model, own) in enumerate(zip(models, keywords, strict=True)):
-            _check_keywords(model, own)
+            lost = f"{model.__name__} does not take it in `neuron_model_kwargs`"
+            check_known(model, own, lost)
             where = np.flatnonzero(ids == k)
             # Senders are numbered as in the whole network.
             senders = {"n_neurons": where.size, "in_size": len(mask) - where.size}
@@ -273,15 +274,3 @@ def _check_types(ids: Any, n_neurons: int, n_models: int) -> np.ndarray:
             f"for each of `neuron_models`; got {found}."
         )
     return array.astype(np.int64)
-
-
-def _check_keywords(model: type[NeuronModel], keywords: Mapping[str, Any]) -> None:
-    accepted = inspect.signature(model).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in accepted.values()):
-        return
-    for name in keywords:
-        if name not in accepted:
-            raise TypeError(
-                f"Unknown keyword `{name}` in `neuron_model_kwargs`: {model.__name__} "
-                f"takes {', '.join(accepted)}."
-            )

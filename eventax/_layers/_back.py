@@ -1,0 +1,261 @@
+"""The way back through a layer's simulation: its gradient.
+
+Kept for it are the starts of *stretches*: a stretch is a window, or some rounds of one
+if there are many. Its rounds are run again when their turn comes; those of the last one
+serve directly. A stretch whose start found no room is reached from an earlier one.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import equinox.internal as eqxi
+import jax
+import jax.lax as lax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from .. import _stack
+from ._derivative import add, add_in_batch
+from ._lanes import Lanes, land, travel
+from ._rounds import (
+    ROUNDS,
+    Given,
+    Progress,
+    Spikes,
+    Task,
+    begin,
+    load,
+    room_for_rounds,
+    run_stretch,
+)
+
+Column = Float[Array, " neurons"]
+
+ALL = 2**31 - 1
+
+
+class Outcome(NamedTuple):
+    """All that is known of a layer after a simulation."""
+
+    spikes: Spikes
+    seen: PyTree  # states at the observation times, with a scrap entry
+    gauges: list[Column]
+    broken: Bool[Array, ""]  # a state became NaN
+
+
+class Start(NamedTuple):
+    """Where a stretch began."""
+
+    lanes: Lanes
+    number: Int[Array, ""]  # of spikes
+    fired: Int[Array, " neurons"]
+    limit: Float[Array, ""]
+
+
+class History(NamedTuple):
+    """Of a simulation, what is needed to go back through it.
+
+    There is a slot for the start of every window, followed by some for its further
+    stretches, and a last one that is scrap.
+    """
+
+    starts: Start
+    before: Int[Array, " windows_and_end"]  # stretches before each window
+    last: Int[Array, ""]  # window
+    rounds: Any  # of the last stretch
+    n_rounds: Int[Array, ""]
+
+    def slot(self, window: Any, number: Any) -> tuple[Int[Array, ""], Int[Array, ""]]:
+        """Of a stretch, the nearest start before it, and how many stretches between.
+
+        `number` counts the window's stretches.
+        """
+        n_windows = self.before.shape[0] - 1
+        n_more = self.starts.number.shape[0] - n_windows - 1
+        used = self.before[window] - window
+        kept = jnp.minimum(number, jnp.maximum(n_more - used, 0))
+        slot = jnp.where(kept == 0, window, n_windows + used + kept - 1)
+        return slot, number - kept
+
+    def put(self, progress: Progress) -> History:
+        """With the next stretch's start, in the scrap slot where there is no other."""
+        window, spikes = progress.window, progress.spikes
+        count = jnp.where(window > self.last, 0, 1) * (
+            self.before[window + 1] - self.before[window]
+        )
+        slot, missing = self.slot(window, count)
+        scrap = self.starts.number.shape[0] - 1
+        start = Start(progress.lanes, spikes.number, spikes.fired, spikes.limit)
+        starts = _stack.put(self.starts, jnp.where(missing > 0, scrap, slot), start)
+        before = self.before.at[window + 1].set(self.before[window] + count + 1)
+        return self._replace(starts=starts, before=before, last=window)
+
+
+# 0 where samples of a batch have their own, None where they share it.
+HISTORY_AXES = History(0, None, None, 0, None)  # pyright: ignore[reportArgumentType]
+
+
+class Gradient(NamedTuple):
+    """By where lanes stand, and by what the layer was given."""
+
+    t: Column
+    z: PyTree
+    gauges: list[Column]
+    params: PyTree
+    senders: list[Float[Array, "senders neurons"]]
+    times: Float[Array, "entries ..."]
+
+
+def no_history(task: Task, progress: Progress, n_windows: int) -> History:
+    """Before the first stretch."""
+    n = progress.lanes.t.shape[0]
+    # More where they cost little.
+    n_more = min(n_windows * task.sizes.spikes // ROUNDS, max(8, 4096 // n))
+    lanes, spikes = progress.lanes, progress.spikes
+    start = Start(lanes, spikes.number, spikes.fired, spikes.limit)
+    return History(
+        starts=_stack.room(start, n_windows + n_more + 1),
+        before=jnp.zeros((n_windows + 1,), jnp.int32),
+        last=jnp.asarray(-1, jnp.int32),
+        rounds=room_for_rounds(lanes),
+        n_rounds=jnp.zeros((), jnp.int32),
+    )
+
+
+def pull_back(
+    task: Task, given: Given, history: History, by: Outcome, summed: bool
+) -> tuple[list[Array], PyTree]:
+    """Cotangents of the senders' rows and of (params, z0, times), from the outcome's.
+
+    If `summed`, those of rows may be added up over a batch.
+    """
+    asked = _last_asked(by)
+    count = history.before[history.last + 1]
+
+    def body(carry: Any) -> Any:
+        grad, rounds, window, s = carry
+        slot, between = history.slot(window, s - history.before[window])
+        start = _stack.at(history.starts, slot)
+        spikes = begin(task, given).spikes._replace(
+            number=start.number, fired=start.fired, limit=start.limit
+        )
+
+        def again(carry: Any) -> Any:
+            progress, rounds, _, times = carry
+            return *run_stretch(task, given, progress, rounds), times - 1
+
+        progress = Progress(window, start.lanes, spikes, None)
+        # Rounds of the last stretch are there.
+        times = jnp.where(s == count - 1, 0, between + 1)
+        carry = (progress, rounds, history.n_rounds, times)
+        _, rounds, k, _ = lax.while_loop(lambda carry: carry[-1] > 0, again, carry)
+        grad = _through(task, given, window, rounds, k, grad, by, asked, summed)
+        s = s - 1
+        return grad, rounds, window - jnp.where(s < history.before[window], 1, 0), s
+
+    zeros = jax.tree.map(jnp.zeros_like, given)
+    t = jnp.zeros_like(by.gauges[0] if by.gauges else given.senders[0][0])
+    # Of the weights' batch, if they have one.
+    senders = [jnp.where(jnp.zeros_like(w, bool), w, 0) for w in given.senders]
+    grad = Gradient(t, zeros.z0, by.gauges, zeros.params, senders, zeros.arrivals.times)
+    # Windows at the end of which nothing is asked have no derivative.
+    window = lax.while_loop(
+        lambda window: (
+            (window >= 0)
+            & ~eqxi.unvmap_any(asked >= _stack.at(history.starts, window).number)
+        ),
+        lambda window: window - 1,
+        history.last,
+    )
+    carry = (grad, history.rounds, window, history.before[window + 1] - 1)
+    grad, *_ = lax.while_loop(lambda carry: carry[-1] >= 0, body, carry)
+    times = grad.times
+    times = times.at[0].add(jnp.sum(grad.t) if times.ndim == 1 else grad.t)
+    flow, gauges = task.layer
+    model = task.model(given.params)
+    _, marks = jax.vjp(lambda z0: [g.start(flow, model, z0) for g in gauges], given.z0)
+    (by_z0,) = marks(grad.gauges)
+    z0 = jax.tree.map(jnp.add, grad.z, by_z0)
+    return grad.senders, (grad.params, z0, times)
+
+
+def _through(
+    task: Task,
+    given: Given,
+    number: Any,
+    rounds: Any,
+    k: Any,
+    grad: Gradient,
+    by: Outcome,
+    asked: Int[Array, ""],
+    summed: bool,
+) -> Gradient:
+    """Back through the `k` rounds of a stretch, in the window of that number."""
+    layer = task.layer
+    window, rows = load(task, given, number)
+
+    def body(carry: Any) -> Any:
+        t, z, gauges, params, by_rows, by_times, k = carry
+        lanes, halt, slot = _stack.at(rounds, k)
+
+        def again(params: Any, rows: Any, times: Any, t: Any, z: Any, gauges: Any):
+            model = task.model(params)
+            here = window._replace(times=times)
+            start = lanes._replace(t=t, z=z, gauges=gauges)
+            there, passed = travel(layer, model, here, rows, start, None, halt.entry)
+            new = land(layer, model, here, there, halt)
+            return new.t, new.z, new.gauges, passed
+
+        start = (lanes.t, lanes.z, lanes.gauges)
+        _, transposed = jax.vjp(again, given.params, rows, window.times, *start)
+        t = t + jnp.where(halt.fires, by.spikes.times[slot], 0)
+        seen = None
+        if window.seen is not None:
+            seen = _unsee(by.seen, window.seen)
+        more = transposed((t, z, gauges, seen))
+        sums = jax.tree.map(jnp.add, (params, by_rows, by_times), more[:3])
+        return *more[3:], *sums, k - 1
+
+    def nothing(k: Any) -> Any:
+        """Whether nothing is asked of a round and of those after it."""
+        entry = _stack.at(rounds, k)
+        wanted = entry.halt.fires & (entry.slot <= asked)
+        return (k >= 0) & ~eqxi.unvmap_any(later | jnp.any(wanted))
+
+    moved = [jnp.any(x != 0) for x in jax.tree.leaves((grad.t, grad.z))]
+    later = jnp.any(jnp.stack(moved)) | (asked == ALL)
+    k = lax.while_loop(nothing, lambda k: k - 1, k - 1)
+    zero = jax.tree.map(jnp.zeros_like, (rows, window.times))
+    carry = (grad.t, grad.z, grad.gauges, grad.params, *zero, k)
+    carry = lax.while_loop(lambda carry: carry[-1] >= 0, body, carry)
+    t, z, gauges, params, by_rows, by_times, _ = carry
+    start = number * task.sizes.window
+    old = lax.dynamic_slice_in_dim(grad.times, start, by_times.shape[0])
+    times = lax.dynamic_update_slice_in_dim(grad.times, old + by_times, start, 0)
+    places = jnp.maximum(window.senders, 0)
+    pairs = zip(grad.senders, by_rows, strict=True)
+    # Rows of nobody are 0.
+    put = add_in_batch if summed else add
+    senders = [put(total, places, rows) for total, rows in pairs]
+    return Gradient(t, z, gauges, params, senders, times)
+
+
+def _last_asked(by: Outcome) -> Int[Array, ""]:
+    """The last slot whose spike time has a cotangent; `ALL` if more is asked for."""
+    if by.gauges or any(x.shape[0] > 1 for x in jax.tree.leaves(by.seen)):
+        return jnp.asarray(ALL, jnp.int32)
+    slots = jnp.arange(by.spikes.times.shape[0] - 1, dtype=jnp.int32)
+    return jnp.max(slots, where=by.spikes.times[:-1] != 0, initial=-1)
+
+
+def _unsee(by: PyTree, which: Int[Array, "entries ..."]) -> PyTree:
+    """The transpose of `_see` in `_rounds`, without what is no observation."""
+
+    def take(by: Array) -> Array:
+        there = jnp.maximum(which, 0)
+        if which.ndim == 1:
+            return jnp.where((which >= 0)[:, None], by[there], 0)
+        return jnp.where(which >= 0, jnp.take_along_axis(by, there, axis=0), 0)
+
+    return jax.tree.map(take, by)

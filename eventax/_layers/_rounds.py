@@ -1,0 +1,213 @@
+"""Rounds of a layer's neurons through one window of their arrivals.
+
+In a round lanes travel to where something happens to them, and land there; a window
+takes so many rounds as its busiest neuron needs.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import equinox.internal as eqxi
+import jax
+import jax.lax as lax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from .. import _stack
+from .._engine import IDLE
+from ._arrivals import Arrivals, Window, rows_of, window_at
+from ._lanes import Halt, Lanes, Layer, find, land, travel
+
+Column = Float[Array, " neurons"]
+
+# Of a stretch, at most. Few, as a stack of them is filled with zeros at every call.
+ROUNDS = 8
+
+
+class Sizes(NamedTuple):
+    """Static numbers of a simulation."""
+
+    window: int  # entries of a window
+    room: int  # spikes that are kept
+    spikes: int  # after which a neuron is done
+    observations: int
+
+
+class Task(NamedTuple):
+    """What is simulated, but for its arrays."""
+
+    layer: Layer
+    static: Any  # the model without its arrays
+    sizes: Sizes
+
+    def model(self, params: PyTree) -> Any:
+        return eqx.combine(params, self.static)
+
+
+class Given(NamedTuple):
+    """What a layer is a differentiable function of, and integer companions."""
+
+    params: PyTree  # arrays of the model, sender leaves left out
+    senders: list[Float[Array, "senders neurons"]]
+    z0: PyTree
+    arrivals: Arrivals
+
+
+class Spikes(NamedTuple):
+    """Spikes in the order in which they were found; the last slot is scrap."""
+
+    times: Float[Array, " slots"]  # inf where there is none
+    neurons: Int[Array, " slots"]
+    number: Int[Array, ""]
+    fired: Int[Array, " neurons"]  # how often each neuron fired
+    first: Int[Array, " neurons"]  # slot of its first spike
+    limit: Float[Array, ""]  # spikes are complete up to this time
+
+
+class Progress(NamedTuple):
+    """How far a simulation is."""
+
+    window: Int[Array, ""]  # its number
+    lanes: Lanes
+    spikes: Spikes
+    seen: PyTree  # states at the observation times, with a scrap entry; or None
+
+
+class Round(NamedTuple):
+    """What has to be remembered to go back through a round."""
+
+    lanes: Lanes
+    halt: Halt
+    slot: Int[Array, " neurons"]  # of the spike
+
+
+def begin(task: Task, given: Given) -> Progress:
+    """At t0."""
+    flow, gauges = task.layer
+    sizes, model = task.sizes, task.model(given.params)
+    n = given.senders[0].shape[1]
+    t = jnp.broadcast_to(given.arrivals.times[0], (n,))
+    marks = [gauge.start(flow, model, given.z0) for gauge in gauges]
+    zero = jnp.zeros((n,), jnp.int32)
+    return Progress(
+        jnp.zeros((), jnp.int32),
+        Lanes(t, given.z0, zero - 1, marks),
+        Spikes(
+            times=jnp.full((sizes.room + 1,), jnp.inf, t.dtype),
+            neurons=jnp.full((sizes.room + 1,), -1, jnp.int32),
+            number=jnp.zeros((), jnp.int32),
+            fired=zero,
+            first=zero + sizes.room,
+            limit=jnp.full((), jnp.inf, t.dtype),
+        ),
+        jax.tree.map(
+            lambda x: jnp.zeros((sizes.observations + 1, *x.shape), x.dtype), given.z0
+        ),
+    )
+
+
+def unfinished(task: Task, given: Given, progress: Progress) -> Bool[Array, ""]:
+    """Whether there is a window left, and a neuron that is not done."""
+    left = progress.window * task.sizes.window < given.arrivals.length
+    return left & ~jnp.all(progress.spikes.fired >= task.sizes.spikes)
+
+
+def load(task: Task, given: Given, number: Any) -> tuple[Window, list[Array]]:
+    """The window of that number, and what its entries bring to each neuron."""
+    window = window_at(given.arrivals, number, task.sizes.window)
+    return window, rows_of(given.senders, window.senders)
+
+
+def room_for_rounds(lanes: Lanes) -> Any:
+    """A stack for the rounds of one stretch."""
+    return _stack.room(Round(lanes, _nowhere(lanes), lanes.entry), ROUNDS)
+
+
+def run_stretch(
+    task: Task, given: Given, progress: Progress, rounds: Any = None
+) -> tuple[Progress, Any, Int[Array, ""]]:
+    """Rounds in one window, until it is done or no room for more of them is left.
+
+    Returns where that leads, the stack of `rounds` if it was given, and their number.
+    """
+    layer, size, most = task.layer, task.sizes.window, task.sizes.spikes
+    model = task.model(given.params)
+    window, rows = load(task, given, progress.window)
+
+    def body(carry: Any) -> Any:
+        lanes, spikes, seen, rounds, k, _ = carry
+        live = (lanes.t <= spikes.limit) & (spikes.fired < most)
+        there, passed = travel(layer, model, window, rows, lanes, live)
+        busy = eqxi.unvmap_any(there.entry < size)
+
+        def happens(there: Lanes, spikes: Spikes) -> Any:
+            halt = find(layer, model, window, there, live)
+            new = land(layer, model, window, there, halt)
+            return new, halt, *_append(spikes, new.t, halt.fires)
+
+        def nothing(there: Lanes, spikes: Spikes) -> Any:
+            halt = _nowhere(there)
+            return there, halt, spikes, jnp.full_like(halt.kind, task.sizes.room)
+
+        new, halt, spikes, slot = lax.cond(busy, happens, nothing, there, spikes)
+        if seen is not None and window.seen is not None:
+            seen = _see(seen, window.seen, passed)
+        if rounds is not None:
+            rounds = _stack.put(rounds, k, Round(lanes, halt, slot))
+        # Who is done stays past the window: nobody asks where it goes.
+        entry = jnp.where(spikes.fired < most, new.entry, size)
+        return new._replace(entry=entry), spikes, seen, rounds, k + 1, busy
+
+    def cond(carry: Any) -> Any:
+        return carry[-1] & (carry[-2] < ROUNDS)
+
+    number, lanes, spikes, seen = progress
+    k, busy = jnp.zeros((), jnp.int32), jnp.asarray(True)
+    carry = (lanes, spikes, seen, rounds, k, busy)
+    lanes, spikes, seen, rounds, k, busy = lax.while_loop(cond, body, carry)
+    # On to the next window if nobody is left in this one.
+    stays = busy | (spikes.fired >= most)
+    lanes = lanes._replace(entry=jnp.where(stays, lanes.entry, -1))
+    number = number + jnp.where(busy, 0, 1)
+    return Progress(number, lanes, spikes, seen), rounds, k
+
+
+def _nowhere(lanes: Lanes) -> Halt:
+    return Halt(lanes.entry, jnp.full_like(lanes.entry, IDLE), 0 * lanes.t)
+
+
+def _append(
+    spikes: Spikes, t: Column, fires: Bool[Array, " neurons"]
+) -> tuple[Spikes, Int[Array, " neurons"]]:
+    """Write spikes to the next slots, and return which ones."""
+    room = spikes.times.shape[0] - 1
+    slot = spikes.number + jnp.cumsum(fires, dtype=jnp.int32) - 1
+    lost = fires & (slot >= room)
+    slot = jnp.where(fires & ~lost, slot, room)
+    neurons = jnp.arange(t.shape[0], dtype=jnp.int32)
+    # The scrap slot is written by many; nobody reads it.
+    return (
+        Spikes(
+            times=spikes.times.at[slot].set(t),
+            neurons=spikes.neurons.at[slot].set(neurons),
+            number=jnp.minimum(spikes.number + jnp.sum(fires, dtype=jnp.int32), room),
+            fired=spikes.fired + fires,
+            first=jnp.where(fires & (spikes.fired == 0), slot, spikes.first),
+            limit=jnp.minimum(spikes.limit, jnp.min(jnp.where(lost, t, jnp.inf))),
+        ),
+        slot,
+    )
+
+
+def _see(seen: PyTree, which: Int[Array, "entries ..."], passed: PyTree) -> PyTree:
+    """Add states that were passed to the observations that they are."""
+
+    def add(seen: Array, passed: Array) -> Array:
+        there = jnp.where(which >= 0, which, seen.shape[0] - 1)
+        if which.ndim == 1:
+            return seen.at[there].add(passed)
+        return seen.at[there, jnp.arange(passed.shape[1])].add(passed)
+
+    return jax.tree.map(add, seen, passed)
