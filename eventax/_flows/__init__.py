@@ -4,7 +4,7 @@ from ._eventprop import EventProp, EventPropAdjoint
 from ._numerical import Numerical
 from ._pauses import Parallel, Pauses
 from ._riccati import Riccati
-from ._roots import rising_root
+from ._roots import first_rise, rising_root
 
 __all__ = [
     "AbstractFlow",
@@ -16,6 +16,7 @@ __all__ = [
     "Pauses",
     "Riccati",
     "Segment",
+    "first_rise",
     "rising_root",
     "rounding",
     "weighted_time",

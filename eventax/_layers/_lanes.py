@@ -81,11 +81,18 @@ def travel(
             for gauge, value in pairs
         ]
 
+    def onward(t: Any, end: PyTree, step: Any) -> PyTree:
+        """The same, with the derivative by the length of the way."""
+        if stop_at is None:
+            return end
+        return _moving(end, flow.slope(model, t + step, end), step)
+
     # First alone, to the next entry; who is past the window stays there.
     inside = lanes.entry < size
     then = pick(window.times, jnp.minimum(lanes.entry + 1, size))
     step = jnp.where(inside, then - lanes.t, 0)
-    end = flow.advance(model, lanes.t, lanes.z, step)
+    end = flow.advance(model, lanes.t, lanes.z, lax.stop_gradient(step))
+    end = onward(lanes.t, end, step)
     halts = inside & stops(lanes.entry, lanes.t, lanes.z, end, step)
     go = inside & ~halts
     halted = jnp.where(halts, lanes.entry, size)
@@ -96,15 +103,17 @@ def travel(
     def body(carry: Any, entry: Any) -> Any:
         z, halted, gauges = carry
         k, t, step, decay, sender, joined, own_rows = entry
-        on = (k > lanes.entry) & (halted >= k)
+        on = (k > lanes.entry) & ((halted if stop_at is None else stop_at) >= k)
         seen = None if window.seen is None else _where(on, z, _zeros(z))
         z = flow.receive(model, z, k, own_rows, on & (sender >= 0))
-        end = flow.decayed(model, z, decay)
+        end = onward(t, flow.decayed(model, z, decay), step)
         if stop_at is None:
             halts = on & stops(k, t, z, end, step)
             halts = halts if joined is None else halts & ~joined
             halted = jnp.where(halts, k, halted)
-        go = on & (halted > k)
+            go = on & ~halts
+        else:
+            go = on & (stop_at > k)
         gauges = passed(go, gauges, t, z, end, step)
         return (_where(go, end, z), halted, gauges), seen
 
@@ -114,15 +123,18 @@ def travel(
         jnp.arange(size, dtype=jnp.int32),
         times[:-1],
         steps,
-        flow.decay(model, steps),
+        flow.decay(model, lax.stop_gradient(steps)),
         window.senders,
         window.joined,
         rows,
     )
-    if stop_at is not None:
+    if stop_at is None:
+        (z, halted, gauges), seen = lax.scan(body, (z, halted, gauges), entries)
+    else:
         # To go back through a step only its start is kept.
-        halted, body = stop_at, jax.checkpoint(body)
-    (z, halted, gauges), seen = lax.scan(body, (z, halted, gauges), entries)
+        again = jax.checkpoint(body)
+        (z, _, gauges), seen = lax.scan(again, (z, None, gauges), entries)
+        halted = stop_at
     t = jnp.where(halted == lanes.entry, lanes.t, pick(window.times, halted))
     return Lanes(t, z, halted, gauges), seen
 
@@ -197,6 +209,22 @@ def land(layer: Layer, model: Any, window: Window, lanes: Lanes, halt: Halt) -> 
     if alarm is not None:
         end = flow.ring(model, end, wakes)
     return Lanes(t + step, end, lanes.entry, gauges)
+
+
+@jax.custom_jvp
+def _moving(end: PyTree, slope: PyTree, step: Any) -> PyTree:
+    """`end`, with the derivative `slope` by the time `step` at the end of which it is.
+
+    One product instead of a derivative by all that the step's length decides.
+    """
+    return end
+
+
+@_moving.defjvp
+def _moving_jvp(primals: Any, tangents: Any) -> Any:
+    end, slope, _ = primals
+    by_end, _, by_step = tangents
+    return end, jax.tree.map(lambda x, rate: x + rate * by_step, by_end, slope)
 
 
 def _where(who: Bool[Array, " neurons"], one: PyTree, other: PyTree) -> PyTree:

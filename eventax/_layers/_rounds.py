@@ -140,7 +140,7 @@ def run_stretch(
         lanes, spikes, seen, rounds, k, _ = carry
         live = (lanes.t <= spikes.limit) & (spikes.fired < most)
         there, passed = travel(layer, model, window, rows, lanes, live)
-        busy = eqxi.unvmap_any(there.entry < size)
+        some = eqxi.unvmap_any(there.entry < size)
 
         def happens(there: Lanes, spikes: Spikes) -> Any:
             halt = find(layer, model, window, there, live)
@@ -151,13 +151,14 @@ def run_stretch(
             halt = _nowhere(there)
             return there, halt, spikes, jnp.full_like(halt.kind, task.sizes.room)
 
-        new, halt, spikes, slot = lax.cond(busy, happens, nothing, there, spikes)
+        new, halt, spikes, slot = lax.cond(some, happens, nothing, there, spikes)
         if seen is not None and window.seen is not None:
             seen = _see(seen, window.seen, passed)
         if rounds is not None:
             rounds = _stack.put(rounds, k, Round(lanes, halt, slot))
         # Who is done stays past the window: nobody asks where it goes.
         entry = jnp.where(spikes.fired < most, new.entry, size)
+        busy = eqxi.unvmap_any(entry < size)
         return new._replace(entry=entry), spikes, seen, rounds, k + 1, busy
 
     def cond(carry: Any) -> Any:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from .._flows import rising_root
+from .._flows import first_rise, rising_root
 
 Column = Float[Array, " neurons"]
 
@@ -142,7 +142,12 @@ def first_crossing(
     high = jnp.where(rises, end, horizon)
     # Without a maximum it tends to its limit from below, which it may round to.
     goes_above = (rises & (turn < jnp.inf)) | (limit > 0)
-    reaches = (gap_then(high)[0] >= 0) & goes_above
-    crosses = reaches & (gap < 0) & (high > low)
-    root = rising_root(gap_then, low, high, low, crosses)
+    first, start_slope, _ = gap_then(low)
+    last, end_slope, _ = gap_then(high)
+    crosses = (last >= 0) & goes_above & (gap < 0) & (high > low)
+    # The cubic between the two ends is close to it.
+    span = high - low
+    part = first_rise(first, start_slope * span, last, end_slope * span)
+    guess = low + span * jnp.where(part < jnp.inf, part, 0)
+    root = rising_root(gap_then, low, high, jnp.clip(guess, low, high), crosses)
     return jnp.where(gap >= 0, 0, jnp.where(crosses, root, jnp.inf))
