@@ -10,6 +10,8 @@ import pytest
 from oracle import lif
 
 from eventax import EvNN, FFEvNN
+from eventax._layers import _back
+from eventax._layers._back import ROOM
 from eventax.losses import first_spike_cross_entropy
 from eventax.neuron_models import (
     ALIF,
@@ -167,8 +169,10 @@ def test_same_as_event_by_event(model, keywords, query):
 
 
 @pytest.mark.slow
-def test_many_arrivals_and_many_spikes():
+@pytest.mark.parametrize("room", [ROOM, 4, 0])
+def test_many_arrivals_and_many_spikes(monkeypatch, room):
     """More than a window of arrivals, and more spikes than rounds in a stretch."""
+    monkeypatch.setattr(_back, "ROOM", room)
     keywords = LIF_KEYWORDS | {"wmean": 1.5, "bmean": 6.0}
     net, other = pair(LIF, layers=(3, 2), m=40, **keywords)
     times = np.random.default_rng(1).uniform(0, 50, (2, 40, 4))

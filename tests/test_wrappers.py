@@ -563,7 +563,7 @@ def truth_of_both(first=lambda p: p, second=lambda p: p, outer=lambda p: p, **op
         (
             {"keywords": [part(LIF, 0, tresh=1.0), part(QIF, 1)]},
             TypeError,
-            ["`tresh`", "`neuron_model_kwargs`", "LIF", "Did you mean `thresh`"],
+            ["`tresh`", "LIF", "`neuron_model_kwargs`", "Did you mean `thresh`"],
         ),
         ({"thresh": 1.0}, TypeError, ["`thresh`", "MultiNeuronModel"]),
     ],

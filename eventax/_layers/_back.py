@@ -33,6 +33,8 @@ from ._rounds import (
 Column = Float[Array, " neurons"]
 
 ALL = 2**31 - 1
+# Lanes whose starts are kept for stretches that are not the first of a window.
+ROOM = 4096
 
 
 class Outcome(NamedTuple):
@@ -51,6 +53,11 @@ class Start(NamedTuple):
     number: Int[Array, ""]  # of spikes
     fired: Int[Array, " neurons"]
     limit: Float[Array, ""]
+
+    @classmethod
+    def of(cls, progress: Progress) -> Start:
+        spikes = progress.spikes
+        return cls(progress.lanes, spikes.number, spikes.fired, spikes.limit)
 
 
 class History(NamedTuple):
@@ -80,15 +87,14 @@ class History(NamedTuple):
 
     def put(self, progress: Progress) -> History:
         """With the next stretch's start, in the scrap slot where there is no other."""
-        window, spikes = progress.window, progress.spikes
-        count = jnp.where(window > self.last, 0, 1) * (
-            self.before[window + 1] - self.before[window]
-        )
+        window, before = progress.window, self.before
+        known = before[window + 1] - before[window]
+        count = jnp.where(window > self.last, 0, known)
         slot, missing = self.slot(window, count)
         scrap = self.starts.number.shape[0] - 1
-        start = Start(progress.lanes, spikes.number, spikes.fired, spikes.limit)
-        starts = _stack.put(self.starts, jnp.where(missing > 0, scrap, slot), start)
-        before = self.before.at[window + 1].set(self.before[window] + count + 1)
+        slot = jnp.where(missing > 0, scrap, slot)
+        starts = _stack.put(self.starts, slot, Start.of(progress))
+        before = before.at[window + 1].set(before[window] + count + 1)
         return self._replace(starts=starts, before=before, last=window)
 
 
@@ -110,15 +116,12 @@ class Gradient(NamedTuple):
 def no_history(task: Task, progress: Progress, n_windows: int) -> History:
     """Before the first stretch."""
     n = progress.lanes.t.shape[0]
-    # More where they cost little.
-    n_more = min(n_windows * task.sizes.spikes // ROUNDS, max(8, 4096 // n))
-    lanes, spikes = progress.lanes, progress.spikes
-    start = Start(lanes, spikes.number, spikes.fired, spikes.limit)
+    n_more = min(n_windows * task.sizes.spikes // ROUNDS, ROOM // n)
     return History(
-        starts=_stack.room(start, n_windows + n_more + 1),
+        starts=_stack.room(Start.of(progress), n_windows + n_more + 1),
         before=jnp.zeros((n_windows + 1,), jnp.int32),
         last=jnp.asarray(-1, jnp.int32),
-        rounds=room_for_rounds(lanes),
+        rounds=room_for_rounds(progress.lanes),
         n_rounds=jnp.zeros((), jnp.int32),
     )
 
