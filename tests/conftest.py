@@ -4,6 +4,14 @@ import jax
 import pytest
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Examples in docstrings are slow: each compiles a network of its own."""
+    for item in items:
+        if isinstance(item, pytest.DoctestItem):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="module")
 def x64():
     """JAX's 64-bit mode for a whole file: `pytestmark = usefixtures("x64")`.

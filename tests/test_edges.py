@@ -57,7 +57,7 @@ class Jumping(LIF):
 
 
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("dtype", [F32, F64])
+@pytest.mark.parametrize("dtype", [F64, pytest.param(F32, marks=pytest.mark.slow)])
 def test_silence(model, dtype):
     net = network(model, np.zeros((5, 3)), 0.0, dtype=dtype)
     for inputs in (None, np.zeros((2, 0)), np.full((2, 3), INF)):

@@ -159,7 +159,14 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+# Slow are those of which the table or another case has the kind.
+SLOW = {"QIF", "QIF, Tsit5", "LIF, Bosh3"}
+
+
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(c, marks=[pytest.mark.slow] * (c in SLOW)) for c in CASES],
+)
 def test_against_finite_differences(case, reference):
     model, options, tolerance = CASES[case]
     constants = LIF_CONSTANTS if model is LIF else QIF_CONSTANTS

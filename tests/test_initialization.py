@@ -82,6 +82,7 @@ def test_each_layer_fires_as_asked_and_would_not_with_less():
         assert fired(less, inputs)[:, layer].mean() < 0.6
 
 
+@pytest.mark.slow
 def test_more_events_than_allowed_are_too_strong_weights():
     """Where the weights as they are cannot be simulated at all, they become weaker."""
     net, inputs = make_net(max_event_steps=40), samples()

@@ -85,7 +85,7 @@ CASES = [
         "record",
     ),
     case("PLIF", PLIF, PLIF_KEYWORDS, "record"),
-    case("ALIF", ALIF, ALIF_KEYWORDS, "states", core=True),
+    case("ALIF", ALIF, ALIF_KEYWORDS, "states"),
     case("Refractory(ALIF)", Refractory(ALIF), REFRACTORY_ALIF),
     case("three models", MultiNeuronModel, MULTI, "states"),
 ]
@@ -267,6 +267,7 @@ def test_a_batch_is_its_samples():
 # Limits -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_events_after_the_last_first_spike_do_not_count():
     net, _ = yin_yang_network(dtype=jnp.float64)
     x = yin_yang_times(1)[0]

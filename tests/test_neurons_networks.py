@@ -35,7 +35,7 @@ PARAMETRIC = {
 
 
 @pytest.mark.parametrize("name", PARAMETRIC)
-@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("shared", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_gradients_by_time_constants(name, shared):
     model, simulate, size, constants, noise, tolerance = PARAMETRIC[name]
     weights, ic, inputs = sample(size)

@@ -65,12 +65,13 @@ NETWORKS = {
 }
 
 
-def slow(name):
-    return pytest.param(name, marks=pytest.mark.slow)
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 @pytest.mark.parametrize(
-    "name", ["layered", "recurrent", slow("layered, delays"), slow("recurrent, delays")]
+    "name",
+    ["layered", slow("recurrent"), slow("layered, delays"), slow("recurrent, delays")],
 )
 def test_against_many_samples(name):
     net, x = NETWORKS[name](), inputs()
@@ -82,9 +83,9 @@ def test_against_many_samples(name):
 @pytest.mark.parametrize(
     ("model", "keywords"),
     [
-        (LIF, HIDDEN),
+        slow(LIF, HIDDEN),
         (Refractory(LIF), HIDDEN | {"t_refrac": 3.0, "refrac_mask": [1, 0]}),
-        (
+        slow(
             ALIF,
             {"tmem": 10.0, "ta": 30.0, "b0": 1.0, "beta": 5.0, "wlim": 0.6, "blim": 2},
         ),
@@ -114,7 +115,7 @@ def test_neurons_that_fire(model, keywords):
         np.testing.assert_allclose(mine, area, atol=3e-3 * T_END)
 
 
-@pytest.mark.parametrize("name", ["recurrent", slow("layered")])
+@pytest.mark.parametrize("name", [slow("recurrent"), "layered"])
 def test_gradients_against_finite_differences(name):
     net, x = NETWORKS[name](), inputs()
     weights = jnp.array([1.0, -2.0, 0.5])

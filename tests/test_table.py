@@ -150,7 +150,7 @@ def test_single_precision(case):
         assert np.linalg.norm(g - exact[name]) <= 3e-3 * size, name
 
 
-@pytest.mark.parametrize("case", [*CORE, *REST], ids=str)
+@pytest.mark.parametrize("case", TABLE, ids=str)
 def test_equal_settings_are_one_program(case):
     one, other = case.network(), case.network()
     assert jax.tree.structure(one) == jax.tree.structure(other)

@@ -233,7 +233,9 @@ def network(cls, oracle, wrapper, delays, **settings):
     ("name", "oracle", "wrapper", "delays", "gradients"),
     [
         ("DendriticSpikes", dendrites, "", False, True),
-        ("ByRows", dendrites, "soma rests", True, True),
+        pytest.param(
+            "ByRows", dendrites, "soma rests", True, True, marks=pytest.mark.slow
+        ),
         ("DendriticSpikes", dendrites, "once", False, False),
         ("Conductances", channels, "", False, True),
         *(

@@ -462,7 +462,7 @@ class TwiceOutside(Refractory(LIF)):
         return slope._replace(inner=2.0 * slope.inner)
 
 
-@pytest.mark.parametrize("wrap", [Refractory(Twice), TwiceOutside])
+@pytest.mark.parametrize("wrap", [Refractory(Twice), slow(TwiceOutside)])
 def test_another_dynamics_inside_or_outside_is_integrated(wrap):
     # Found failing: a subclass of a wrapped class lost its weights.
     weights, ic = sample()
