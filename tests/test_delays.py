@@ -650,6 +650,7 @@ def test_delays_alone_can_be_trained():
 # The page about them -----------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_page_runs(capsys):
     page = Path(__file__).resolve().parents[1] / "docs" / "delays.md"
     blocks = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)

@@ -75,6 +75,7 @@ def test_results_of_seeds_are_put_together(example, folder, whole_run):
     assert (folder / "report" / "both.png").read_bytes().startswith(PNG)
 
 
+@pytest.mark.slow
 def test_only_neurons_that_never_fire_are_woken(example):
     import training
 

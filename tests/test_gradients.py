@@ -160,7 +160,7 @@ CASES = {
 
 
 # Slow are those of which the table or another case has the kind.
-SLOW = {"QIF", "QIF, Tsit5", "LIF, Bosh3"}
+SLOW = {"QIF", "QIF, accurate", "QIF, Tsit5", "LIF, Bosh3"}
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_against_many_samples(name):
     ("model", "keywords"),
     [
         slow(LIF, HIDDEN),
-        (Refractory(LIF), HIDDEN | {"t_refrac": 3.0, "refrac_mask": [1, 0]}),
+        slow(Refractory(LIF), HIDDEN | {"t_refrac": 3.0, "refrac_mask": [1, 0]}),
         slow(
             ALIF,
             {"tmem": 10.0, "ta": 30.0, "b0": 1.0, "beta": 5.0, "wlim": 0.6, "blim": 2},

@@ -46,6 +46,7 @@ def same(printed, shown):
     return True
 
 
+@pytest.mark.slow
 def test_the_guide_runs(capsys):
     names = {"__name__": "guide"}
     with np.printoptions():  # the page sets them
