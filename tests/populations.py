@@ -255,8 +255,13 @@ DELAYS = {
 
 
 # Other draws where with the usual one a spike arrives within rounding of the end of a
-# pause, or too few spikes come.
-SEEDS = {"LIF-Refractory-synaptic": 12, "Multi-Refractory-both": 12}
+# pause, too few spikes come, or the oracle's own spikes change when the parameters move
+# by 1e-6 (a nearly tangential crossing), which float32 cannot resolve.
+SEEDS = {
+    "LIF-Refractory-synaptic": 12,
+    "Multi-Refractory-both": 12,
+    "PLIF-Refractory-synaptic": 12,
+}
 
 
 @dataclass(frozen=True)
