@@ -1,8 +1,9 @@
 """The way back through a layer's simulation: its gradient.
 
-Kept for it are the starts of *stretches*: a stretch is a window, or some rounds of one
-if there are many. Its rounds are run again when their turn comes; those of the last one
-serve directly. A stretch whose start found no room is reached from an earlier one.
+A simulation is a sequence of *stretches*: a stretch is a window, or some rounds of one
+if there are many. The rounds of the first ones and of the last one are kept, as room
+allows, and of the others the starts; their rounds are run again when their turn comes.
+A stretch whose start found no room is reached from an earlier one.
 """
 
 from __future__ import annotations
@@ -33,8 +34,12 @@ from ._rounds import (
 Column = Float[Array, " neurons"]
 
 ALL = 2**31 - 1
-# Lanes whose starts are kept for stretches that are not the first of a window.
-ROOM = 4096
+# Lanes that are kept for the starts of stretches that are not the first of a window.
+ROOM_FOR_STARTS = 4096
+# Lanes that are kept for rounds, and at most how many rounds per window. Not more than
+# are of use, as the room is filled with zeros at every call.
+ROOM_FOR_ROUNDS = 16384
+ROUNDS_PER_WINDOW = 2
 
 
 class Outcome(NamedTuple):
@@ -64,14 +69,21 @@ class History(NamedTuple):
     """Of a simulation, what is needed to go back through it.
 
     There is a slot for the start of every window, followed by some for its further
-    stretches, and a last one that is scrap.
+    stretches, and a last one that is scrap. Behind the rounds that are kept there is
+    room for those of one more stretch.
     """
 
     starts: Start
     before: Int[Array, " windows_and_end"]  # stretches before each window
     last: Int[Array, ""]  # window
-    rounds: Any  # of the last stretch
-    n_rounds: Int[Array, ""]
+    rounds: Any
+    stretch: Int[Array, " rounds"]  # to which a round belongs, -1 if it is none
+    n_kept: Int[Array, ""]  # rounds
+
+    @property
+    def count(self) -> Int[Array, ""]:
+        """Of stretches."""
+        return self.before[self.last + 1]
 
     def slot(self, window: Any, number: Any) -> tuple[Int[Array, ""], Int[Array, ""]]:
         """Of a stretch, the nearest start before it, and how many stretches between.
@@ -85,7 +97,7 @@ class History(NamedTuple):
         slot = jnp.where(kept == 0, window, n_windows + used + kept - 1)
         return slot, number - kept
 
-    def put(self, progress: Progress) -> History:
+    def put_start(self, progress: Progress) -> History:
         """With the next stretch's start, in the scrap slot where there is no other."""
         window, before = progress.window, self.before
         known = before[window + 1] - before[window]
@@ -97,9 +109,26 @@ class History(NamedTuple):
         before = before.at[window + 1].set(before[window] + count + 1)
         return self._replace(starts=starts, before=before, last=window)
 
+    def put_rounds(self, rounds: Any, n: Int[Array, ""]) -> History:
+        """With the `n` rounds of the latest stretch, which are on the stack."""
+        places = jnp.arange(self.stretch.shape[0], dtype=jnp.int32)
+        end = self.n_kept + n
+        new = jnp.where(places < end, self.count - 1, -1)
+        stretch = jnp.where(places < self.n_kept, self.stretch, new)
+        fits = end <= places.shape[0] - ROUNDS
+        n_kept = jnp.where(fits, end, self.n_kept)
+        return self._replace(rounds=rounds, stretch=stretch, n_kept=n_kept)
+
+    def rounds_of(self, s: Any) -> tuple[Int[Array, ""], Int[Array, ""]]:
+        """Where a stretch's rounds begin and end on the stack; the same if not there."""
+        own = self.stretch == s
+        n = jnp.sum(own, dtype=jnp.int32)
+        first = jnp.where(n > 0, jnp.argmax(own).astype(jnp.int32), self.n_kept)
+        return first, first + n
+
 
 # 0 where samples of a batch have their own, None where they share it.
-HISTORY_AXES = History(0, None, None, 0, None)  # pyright: ignore[reportArgumentType]
+HISTORY_AXES = History(0, None, None, 0, None, None)  # pyright: ignore[reportArgumentType]
 
 
 class Gradient(NamedTuple):
@@ -116,13 +145,17 @@ class Gradient(NamedTuple):
 def no_history(task: Task, progress: Progress, n_windows: int) -> History:
     """Before the first stretch."""
     n = progress.lanes.t.shape[0]
-    n_more = min(n_windows * task.sizes.spikes // ROUNDS, ROOM // n)
+    n_more = min(n_windows * task.sizes.spikes // ROUNDS, ROOM_FOR_STARTS // n)
+    # What the last window needs is there in any case.
+    n_kept = min((n_windows - 1) * ROUNDS_PER_WINDOW, ROOM_FOR_ROUNDS // n)
+    zero = jnp.zeros((), jnp.int32)
     return History(
         starts=_stack.room(Start.of(progress), n_windows + n_more + 1),
         before=jnp.zeros((n_windows + 1,), jnp.int32),
-        last=jnp.asarray(-1, jnp.int32),
-        rounds=room_for_rounds(progress.lanes),
-        n_rounds=jnp.zeros((), jnp.int32),
+        last=zero - 1,
+        rounds=room_for_rounds(progress.lanes, n_kept + ROUNDS),
+        stretch=jnp.full((n_kept + ROUNDS,), -1, jnp.int32),
+        n_kept=zero,
     )
 
 
@@ -134,7 +167,6 @@ def pull_back(
     If `summed`, those of rows may be added up over a batch.
     """
     asked = _last_asked(by)
-    count = history.before[history.last + 1]
 
     def body(carry: Any) -> Any:
         grad, rounds, window, s = carry
@@ -144,16 +176,19 @@ def pull_back(
             number=start.number, fired=start.fired, limit=start.limit
         )
 
+        first, end = history.rounds_of(s)
+
         def again(carry: Any) -> Any:
             progress, rounds, _, times = carry
-            return *run_stretch(task, given, progress, rounds), times - 1
+            progress, rounds, n = run_stretch(task, given, progress, rounds, first)
+            return progress, rounds, first + n, times - 1
 
         progress = Progress(window, start.lanes, spikes, None)
-        # Rounds of the last stretch are there.
-        times = jnp.where(s == count - 1, 0, between + 1)
-        carry = (progress, rounds, history.n_rounds, times)
-        _, rounds, k, _ = lax.while_loop(lambda carry: carry[-1] > 0, again, carry)
-        grad = _through(task, given, window, rounds, k, grad, by, asked, summed)
+        times = jnp.where(end > first, 0, between + 1)
+        carry = (progress, rounds, end, times)
+        _, rounds, end, _ = lax.while_loop(lambda carry: carry[-1] > 0, again, carry)
+        kept = (rounds, first, end)
+        grad = _through(task, given, window, kept, grad, by, asked, summed)
         s = s - 1
         return grad, rounds, window - jnp.where(s < history.before[window], 1, 0), s
 
@@ -187,15 +222,18 @@ def _through(
     task: Task,
     given: Given,
     number: Any,
-    rounds: Any,
-    k: Any,
+    kept: tuple[Any, Int[Array, ""], Int[Array, ""]],
     grad: Gradient,
     by: Outcome,
     asked: Int[Array, ""],
     summed: bool,
 ) -> Gradient:
-    """Back through the `k` rounds of a stretch, in the window of that number."""
+    """Back through the rounds of a stretch, in the window of that number.
+
+    `kept` are a stack of rounds, and where on it those of the stretch begin and end.
+    """
     layer = task.layer
+    rounds, first, end = kept
     window, rows = load(task, given, number)
 
     def body(carry: Any) -> Any:
@@ -224,14 +262,14 @@ def _through(
         """Whether nothing is asked of a round and of those after it."""
         entry = _stack.at(rounds, k)
         wanted = entry.halt.fires & (entry.slot <= asked)
-        return (k >= 0) & ~eqxi.unvmap_any(later | jnp.any(wanted))
+        return (k >= first) & ~eqxi.unvmap_any(later | jnp.any(wanted))
 
     moved = [jnp.any(x != 0) for x in jax.tree.leaves((grad.t, grad.z))]
     later = jnp.any(jnp.stack(moved)) | (asked == ALL)
-    k = lax.while_loop(nothing, lambda k: k - 1, k - 1)
+    k = lax.while_loop(nothing, lambda k: k - 1, end - 1)
     zero = jax.tree.map(jnp.zeros_like, (rows, window.times))
     carry = (grad.t, grad.z, grad.gauges, grad.params, *zero, k)
-    carry = lax.while_loop(lambda carry: carry[-1] >= 0, body, carry)
+    carry = lax.while_loop(lambda carry: carry[-1] >= first, body, carry)
     t, z, gauges, params, by_rows, by_times, _ = carry
     start = number * task.sizes.window
     old = lax.dynamic_slice_in_dim(grad.times, start, by_times.shape[0])

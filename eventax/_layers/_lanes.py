@@ -74,13 +74,6 @@ def travel(
         assert live is not None
         return live & _eventful(flow, model, t, z, end, step)
 
-    def passed(go: Any, gauges: list[Column], *piece: Any) -> list[Column]:
-        pairs = zip(layer.gauges, gauges, strict=True)
-        return [
-            jnp.where(go, gauge.after(flow, model, value, *piece), value)
-            for gauge, value in pairs
-        ]
-
     def onward(t: Any, end: PyTree, step: Any) -> PyTree:
         """The same, with the derivative by the length of the way."""
         if stop_at is None:
@@ -96,12 +89,13 @@ def travel(
     halts = inside & stops(lanes.entry, lanes.t, lanes.z, end, step)
     go = inside & ~halts
     halted = jnp.where(halts, lanes.entry, size)
-    gauges = passed(go, lanes.gauges, lanes.t, lanes.z, end, step)
+    pieces = _of_pieces(layer, model, go, lanes.t, lanes.z, end, step)
+    gauges = _totals(layer, lanes.gauges, [x[None] for x in pieces])
     z = _where(go, end, lanes.z)
 
     # Then in step with all others.
     def body(carry: Any, entry: Any) -> Any:
-        z, halted, gauges = carry
+        z, halted = carry
         k, t, step, decay, sender, joined, own_rows = entry
         on = (k > lanes.entry) & ((halted if stop_at is None else stop_at) >= k)
         seen = None if window.seen is None else _where(on, z, _zeros(z))
@@ -114,8 +108,8 @@ def travel(
             go = on & ~halts
         else:
             go = on & (stop_at > k)
-        gauges = passed(go, gauges, t, z, end, step)
-        return (_where(go, end, z), halted, gauges), seen
+        piece = (go, t, z, end, step) if layer.gauges else None
+        return (_where(go, end, z), halted), (seen, piece)
 
     times = window.times if window.times.ndim > 1 else window.times[:, None]
     steps = times[1:] - times[:-1]
@@ -129,12 +123,15 @@ def travel(
         rows,
     )
     if stop_at is None:
-        (z, halted, gauges), seen = lax.scan(body, (z, halted, gauges), entries)
+        (z, halted), (seen, ways) = lax.scan(body, (z, halted), entries)
     else:
         # To go back through a step only its start is kept.
-        again = jax.checkpoint(body)
-        (z, _, gauges), seen = lax.scan(again, (z, None, gauges), entries)
+        (z, _), (seen, ways) = lax.scan(jax.checkpoint(body), (z, None), entries)
         halted = stop_at
+    if ways is not None:
+        # All at once, which is faster than one at a time.
+        pieces = jax.vmap(lambda way: _of_pieces(layer, model, *way))(ways)
+        gauges = _totals(layer, gauges, pieces)
     t = jnp.where(halted == lanes.entry, lanes.t, pick(window.times, halted))
     return Lanes(t, z, halted, gauges), seen
 
@@ -203,12 +200,30 @@ def land(layer: Layer, model: Any, window: Window, lanes: Lanes, halt: Halt) -> 
     newton = newton - lax.stop_gradient(newton)
     step = step + newton
     end = jax.tree.map(lambda x, dx: x + dx * newton, end, slope)
-    pairs = zip(layer.gauges, lanes.gauges, strict=True)
-    gauges = [g.after(flow, model, value, t, z, end, step) for g, value in pairs]
+    pieces = _of_pieces(layer, model, True, t, z, end, step)
+    gauges = _totals(layer, lanes.gauges, [x[None] for x in pieces])
     end = flow.fire(model, end, halt.fires)
     if alarm is not None:
         end = flow.ring(model, end, wakes)
     return Lanes(t + step, end, lanes.entry, gauges)
+
+
+def _of_pieces(layer: Layer, model: Any, go: Any, *piece: Any) -> list[Column]:
+    """What a piece of the way of those who `go` adds to each gauge."""
+    return [
+        jnp.where(go, gauge.piece(layer.flow, model, *piece), gauge.nothing)
+        for gauge in layer.gauges
+    ]
+
+
+def _totals(
+    layer: Layer, before: list[Column], pieces: list[Float[Array, "pieces neurons"]]
+) -> list[Column]:
+    """The gauges after some pieces."""
+    return [
+        gauge.total(jnp.concatenate([value[None], more]))
+        for gauge, value, more in zip(layer.gauges, before, pieces, strict=True)
+    ]
 
 
 @jax.custom_jvp

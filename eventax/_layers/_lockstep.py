@@ -66,9 +66,12 @@ def _forth(task: Task, given: Given) -> tuple[Outcome, History]:
 
     def body(carry: Any) -> Any:
         progress, history = carry
-        history = history.put(progress)
-        progress, rounds, n = run_stretch(task, given, progress, history.rounds)
-        return progress, history._replace(rounds=rounds, n_rounds=n)
+        history = history.put_start(progress)
+        first = history.n_kept
+        progress, rounds, n = run_stretch(
+            task, given, progress, history.rounds, first
+        )
+        return progress, history.put_rounds(rounds, n)
 
     def cond(carry: Any) -> Bool[Array, ""]:
         return eqxi.unvmap_any(unfinished(task, given, carry[0]))

@@ -22,7 +22,7 @@ from ._lanes import Halt, Lanes, Layer, find, land, travel
 
 Column = Float[Array, " neurons"]
 
-# Of a stretch, at most. Few, as a stack of them is filled with zeros at every call.
+# Of a stretch, at most.
 ROUNDS = 8
 
 
@@ -120,17 +120,18 @@ def load(task: Task, given: Given, number: Any) -> tuple[Window, list[Array]]:
     return window, rows_of(given.senders, window.senders)
 
 
-def room_for_rounds(lanes: Lanes) -> Any:
-    """A stack for the rounds of one stretch."""
-    return _stack.room(Round(lanes, _nowhere(lanes), lanes.entry), ROUNDS)
+def room_for_rounds(lanes: Lanes, number: int) -> Any:
+    """A stack for so many rounds."""
+    return _stack.room(Round(lanes, _nowhere(lanes), lanes.entry), number)
 
 
 def run_stretch(
-    task: Task, given: Given, progress: Progress, rounds: Any = None
+    task: Task, given: Given, progress: Progress, rounds: Any = None, first: Any = 0
 ) -> tuple[Progress, Any, Int[Array, ""]]:
-    """Rounds in one window, until it is done or no room for more of them is left.
+    """Rounds in one window, until it is done or there have been `ROUNDS`.
 
-    Returns where that leads, the stack of `rounds` if it was given, and their number.
+    They are put on the stack of `rounds`, if it is given, from its entry `first` on.
+    Returns where they lead, the stack, and their number.
     """
     layer, size, most = task.layer, task.sizes.window, task.sizes.spikes
     model = task.model(given.params)
@@ -155,7 +156,7 @@ def run_stretch(
         if seen is not None and window.seen is not None:
             seen = _see(seen, window.seen, passed)
         if rounds is not None:
-            rounds = _stack.put(rounds, k, Round(lanes, halt, slot))
+            rounds = _stack.put(rounds, first + k, Round(lanes, halt, slot))
         # Who is done stays past the window: nobody asks where it goes.
         entry = jnp.where(spikes.fired < most, new.entry, size)
         busy = eqxi.unvmap_any(entry < size)
