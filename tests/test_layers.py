@@ -11,7 +11,7 @@ from oracle import lif
 
 from eventax import EvNN, FFEvNN
 from eventax._layers import _back
-from eventax._layers._back import ROOM
+from eventax._layers._back import ROOM_FOR_ROUNDS, ROOM_FOR_STARTS
 from eventax.losses import first_spike_cross_entropy
 from eventax.neuron_models import (
     ALIF,
@@ -169,10 +169,13 @@ def test_same_as_event_by_event(model, keywords, query):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("room", [ROOM, 4, 0])
-def test_many_arrivals_and_many_spikes(monkeypatch, room):
+@pytest.mark.parametrize(
+    ("starts", "rounds"), [(ROOM_FOR_STARTS, ROOM_FOR_ROUNDS), (4, 30), (0, 0)]
+)
+def test_many_arrivals_and_many_spikes(monkeypatch, starts, rounds):
     """More than a window of arrivals, and more spikes than rounds in a stretch."""
-    monkeypatch.setattr(_back, "ROOM", room)
+    monkeypatch.setattr(_back, "ROOM_FOR_STARTS", starts)
+    monkeypatch.setattr(_back, "ROOM_FOR_ROUNDS", rounds)
     keywords = LIF_KEYWORDS | {"wmean": 1.5, "bmean": 6.0}
     net, other = pair(LIF, layers=(3, 2), m=40, **keywords)
     times = np.random.default_rng(1).uniform(0, 50, (2, 40, 4))

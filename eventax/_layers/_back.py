@@ -81,8 +81,7 @@ class History(NamedTuple):
     n_kept: Int[Array, ""]  # rounds
 
     @property
-    def count(self) -> Int[Array, ""]:
-        """Of stretches."""
+    def n_stretches(self) -> Int[Array, ""]:
         return self.before[self.last + 1]
 
     def slot(self, window: Any, number: Any) -> tuple[Int[Array, ""], Int[Array, ""]]:
@@ -113,14 +112,14 @@ class History(NamedTuple):
         """With the `n` rounds of the latest stretch, which are on the stack."""
         places = jnp.arange(self.stretch.shape[0], dtype=jnp.int32)
         end = self.n_kept + n
-        new = jnp.where(places < end, self.count - 1, -1)
+        new = jnp.where(places < end, self.n_stretches - 1, -1)
         stretch = jnp.where(places < self.n_kept, self.stretch, new)
         fits = end <= places.shape[0] - ROUNDS
         n_kept = jnp.where(fits, end, self.n_kept)
         return self._replace(rounds=rounds, stretch=stretch, n_kept=n_kept)
 
     def rounds_of(self, s: Any) -> tuple[Int[Array, ""], Int[Array, ""]]:
-        """Where a stretch's rounds begin and end on the stack; the same if not there."""
+        """Begin and end of a stretch's rounds on the stack; equal if not there."""
         own = self.stretch == s
         n = jnp.sum(own, dtype=jnp.int32)
         first = jnp.where(n > 0, jnp.argmax(own).astype(jnp.int32), self.n_kept)

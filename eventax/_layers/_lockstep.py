@@ -68,9 +68,7 @@ def _forth(task: Task, given: Given) -> tuple[Outcome, History]:
         progress, history = carry
         history = history.put_start(progress)
         first = history.n_kept
-        progress, rounds, n = run_stretch(
-            task, given, progress, history.rounds, first
-        )
+        progress, rounds, n = run_stretch(task, given, progress, history.rounds, first)
         return progress, history.put_rounds(rounds, n)
 
     def cond(carry: Any) -> Bool[Array, ""]:
