@@ -50,8 +50,8 @@ def queue_room(settings: Settings) -> int:
     return min(settings.max_events, max(settings.capacity, COUNTED))
 
 
-def messages_by_status(settings: Settings, segments: int) -> list[str]:
-    """By status."""
+def messages_by_status(settings: Settings, segments: int = 0) -> list[str]:
+    """By status; `segments` is the limit of steps where there is one."""
     t0, last = settings.t0, settings.max_time
     messages = {
         OK: "no error",

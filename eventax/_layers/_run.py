@@ -130,7 +130,7 @@ def run_layers(
     seen = jax.tree.map(lambda x: x[:-1], outcomes[-1].seen)
     flow, part = plans[-1].flow, model.part(settings.wmask.shape[1], plans[-1].neurons)
     run = run._replace(states=jax.vmap(lambda z: flow.leave(part, z))(seen))
-    messages = messages_by_status(settings, segments=0)
+    messages = messages_by_status(settings)
     # All of it: a program may use any part alone.
     done = Layered(first, run, outcomes[-1].gauges)
     return eqxi.branched_error_if(done, status > OK, status, messages)
@@ -176,7 +176,7 @@ def run_readout(
         together=False,
     )
     status = jnp.where(outcome.broken, NOT_FINITE, OK)
-    messages = messages_by_status(settings, segments=0)
+    messages = messages_by_status(settings)
     return eqxi.branched_error_if(
         outcome.gauges, status > OK, lax.stop_gradient(status), messages
     )
