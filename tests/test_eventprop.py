@@ -189,18 +189,7 @@ def test_more_events_than_one_chunk_holds():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "model",
-    [
-        "LIF",
-        pytest.param(
-            "QIF",
-            marks=pytest.mark.xfail(reason="default gradient: signs in _diamond"),
-        ),
-        "EIF",
-        "EGRU",
-    ],
-)
+@pytest.mark.parametrize("model", ["LIF", "QIF", "EIF", "EGRU"])
 def test_single_precision(model):
     case = Case(model)
     samples = batch(case)[:1]
