@@ -263,6 +263,7 @@ SEEDS = {
     "Izhikevich-Refractory": 12,
     "Izhikevich-Refractory-synaptic": 12,
     "PLIF-Refractory-synaptic": 12,
+    "QIF-Refractory-synaptic": 12,
 }
 
 
