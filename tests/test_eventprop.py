@@ -237,21 +237,7 @@ class Driven(NeuronModel):
         return jnp.where(spiked_mask[:, None], self.weights[:2, :1], y)
 
 
-@pytest.mark.parametrize(
-    "rise",
-    [
-        0.0,
-        pytest.param(
-            0.02,
-            marks=[
-                pytest.mark.slow,
-                pytest.mark.xfail(
-                    reason="land: a threshold's own motion counts for the start too"
-                ),
-            ],
-        ),
-    ],
-)
+@pytest.mark.parametrize("rise", [0.0, pytest.param(0.02, marks=pytest.mark.slow)])
 def test_a_users_model(rise):
     inputs = jnp.array([[1.0, 4.0]])
 

@@ -130,15 +130,16 @@ def land(
         end = end + _without_value(jnp.where(event.stays, now, source))
         z = flow.advance(model, t, z, event.route)
     slope = flow.slope(model, end, z)
-    gap, rate = flow.gap_rate(model, end, z, slope)
     if arrived is None:
         # The flow knows neither that its length depends on its start ...
         moved = _without_value(end - t)
-        gap = gap + lax.stop_gradient(rate) * moved
+        z = jax.tree.map(lambda x, dx: x + dx * moved, z, slope)
+    gap, rate = flow.gap_rate(model, end, z, slope)
+    if arrived is None:
         # ... nor that a spike time depends on the state.
         newton = _newton(event, who, gap, rate)
         moved, end = moved + newton, end + newton
-        z = jax.tree.map(lambda x, dx: x + dx * moved, z, slope)
+        z = jax.tree.map(lambda x, dx: x + dx * newton, z, slope)
 
     # Within rounding of the event's time: crossing at the same instant.
     doubt = jnp.abs(rate) * rounding(end, t)
