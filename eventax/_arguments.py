@@ -39,6 +39,33 @@ def check_known(
         )
 
 
+def as_numbers(name: str, value: Any, dtype: Any) -> np.ndarray | Array:
+    """The value as an array of that dtype."""
+    try:
+        if isinstance(value, Array):
+            return jnp.asarray(value, dtype)
+        return np.asarray(value, dtype)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"`{name}` must be a number or an array of numbers; got {value!r}."
+        ) from error
+
+
+def as_float(name: str, value: Any) -> float:
+    """A number, also an infinite one or NaN."""
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"`{name}` must be a number; got {value!r}.") from error
+
+
+def as_flag(name: str, value: Any) -> bool:
+    """True or False, or the numbers 1 and 0."""
+    if not isinstance(value, bool | int | np.bool_) or value not in (0, 1):
+        raise TypeError(f"`{name}` must be True or False; got {value!r}.")
+    return bool(value)
+
+
 def check_finite(name: str, value: Any) -> None:
     """Finite numbers."""
     seen = visible(value)

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from eventax import EvNN, FFEvNN
+from eventax._arguments import as_flag
 from eventax._networks import _checks as checks
+from eventax._neurons._base import check_model_class
 from eventax.neuron_models import LIF, QIF, NeuronModel
 
 N, M = 2, 1
@@ -249,9 +251,21 @@ def test_a_network_has_layers():
 def test_the_model_is_a_class():
     model = lif().neuron_model
     with fails(TypeError, "`neuron_model`", "class", "instance", "LIF"):
-        checks.check_model_class(model)
+        check_model_class("neuron_model", model)
     with fails(TypeError, "`neuron_model`", "subclass", "NeuronModel", "dict"):
-        checks.check_model_class(dict)
+        check_model_class("neuron_model", dict)
+
+
+@pytest.mark.parametrize("given", ["no", 2, None, 0.0])
+def test_what_is_no_flag(given):
+    with fails(TypeError, "`freeze_dynamics`", "True or False", repr(given)):
+        as_flag("freeze_dynamics", given)
+
+
+@pytest.mark.parametrize("name", ["tsyn", "init_weights", "init_delays"])
+def test_what_is_no_number(name):
+    with fails(TypeError, f"`{name}`", "number or an array of numbers", "'much'"):
+        lif(**{name: "much"})
 
 
 # A user's model -----------------------------------------------------------------------

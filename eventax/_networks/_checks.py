@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._arguments import check_known
+from .._arguments import as_float, check_known
 from .._neurons import NeuronModel
 
 
@@ -26,7 +26,7 @@ def check_count(name: str, value: Any, least: int) -> int:
 
 def check_number(name: str, value: Any) -> float:
     """A finite number."""
-    number = _as_float(name, value)
+    number = as_float(name, value)
     if not math.isfinite(number):
         raise ValueError(f"`{name}` must be finite; got {value!r}.")
     return number
@@ -42,16 +42,9 @@ def check_positive(name: str, value: Any) -> float:
 
 def check_fill(name: str, value: Any) -> float:
     """A number, infinite or NaN if the user likes."""
-    number = _as_float(name, value)
+    number = as_float(name, value)
     # One NaN for all: settings are compared, and two of them would never be equal.
     return math.nan if math.isnan(number) else number
-
-
-def _as_float(name: str, value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"`{name}` must be a number; got {value!r}.") from error
 
 
 def check_dtype(dtype: Any) -> np.dtype:
@@ -91,22 +84,6 @@ def check_times(
     ):
         raise TypeError(f"`{name}` must hold real numbers; got dtype {array.dtype}.")
     return array.astype(dtype)
-
-
-def check_model_class(model: Any) -> None:
-    """A class, which the network builds itself."""
-    if isinstance(model, type) and issubclass(model, NeuronModel):
-        return
-    if isinstance(model, NeuronModel):
-        name = type(model).__name__
-        raise TypeError(
-            f"`neuron_model` must be a class, not an instance of it: pass {name} and "
-            f"its keywords to the network, which builds the model; got {model!r}."
-        )
-    raise TypeError(
-        "`neuron_model` must be a subclass of eventax.neuron_models.NeuronModel; got "
-        f"{model!r}."
-    )
 
 
 def check_keywords(network: type, model: type, keywords: dict[str, Any]) -> None:

@@ -10,6 +10,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from .._arguments import as_float, as_numbers
+
 
 def draw_delays(
     key: Array | None,
@@ -52,7 +54,7 @@ def _draw(
     if given is None and limit is None:
         return None
     if given is not None:
-        array = jnp.asarray(given, dtype)
+        array = jnp.asarray(as_numbers(given_name, given, dtype))
         if array.shape not in ((), shape):
             raise ValueError(
                 f"`{given_name}` must be a scalar or have shape {shape}, one delay for "
@@ -62,7 +64,7 @@ def _draw(
         if not isinstance(array, Tracer) and not np.all(np.isfinite(array)):
             raise ValueError(f"`{given_name}` must be finite; got {given!r}.")
         return jnp.broadcast_to(array, shape)
-    number = float(limit)
+    number = as_float(limit_name, limit)
     if not (np.isfinite(number) and number >= 0):
         raise ValueError(
             f"`{limit_name}` is the longest delay that is drawn and must be finite and "

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from .._engine import Run, Settings, first_spikes, run, spike_trains, spikes_in_order
 from .._layers import Gauge, Highest, Integral, run_readout
 from .._neurons import NeuronModel
+from .._neurons._base import check_model_class
 from .._static import Constant
 from . import _checks as checks
 from ._choices import choose_flow, choose_gradient
@@ -213,7 +214,7 @@ class EvNN(eqx.Module):
         self._inputs = Constant(selection("input_neurons", input_neurons, n_neurons))
         mask = connectivity(wmask, n_neurons, in_size, self._inputs.value)
         self._wmask = Constant(mask)
-        checks.check_model_class(neuron_model)
+        check_model_class("neuron_model", neuron_model)
         checks.check_keywords(type(self), neuron_model, neuron_model_kwargs)
         build = cast("Callable[..., NeuronModel]", neuron_model)
         self.neuron_model = build(

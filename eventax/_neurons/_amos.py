@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ._base import NeuronModel
+from .._arguments import as_flag
+from ._base import NeuronModel, check_model_class
 from ._pausing import Pausing, named
 
 
@@ -30,6 +31,9 @@ def AMOS(
         A `NeuronModel` class with the constructor of `Cls`, the same one for the same
         arguments. A model that is simulated in closed form stays so.
 
+    Raises:
+        TypeError: `Cls` is not a neuron model class, or another argument not a bool.
+
     Reference:
         The one-spike regime of Göltz et al., Fast and energy-efficient neuromorphic
         deep learning with first-spike times, Nat Mach Intell 3 (2021) 823.
@@ -44,7 +48,9 @@ def AMOS(
         >>> net.spikes_until_t(None, 50.0, max_spikes=2)
         Array([[6.93,  inf]], dtype=float32)
     """
-    return _once(Cls, bool(freeze_dynamics), bool(stop_incoming))
+    check_model_class("Cls", Cls)
+    freeze = as_flag("freeze_dynamics", freeze_dynamics)
+    return _once(Cls, freeze, as_flag("stop_incoming", stop_incoming))
 
 
 @functools.cache

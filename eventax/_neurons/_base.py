@@ -272,3 +272,19 @@ def _missing(model: NeuronModel, method: str) -> str:
         f"{type(model).__name__} must define `{method}`, see eventax.neuron_models."
         f"NeuronModel.{method} for its arguments and result."
     )
+
+
+def check_model_class(argument: str, model: Any) -> None:
+    """A class of neurons, which is built later."""
+    if isinstance(model, type) and issubclass(model, NeuronModel):
+        return
+    if isinstance(model, NeuronModel):
+        name = type(model).__name__
+        raise TypeError(
+            f"`{argument}` must be a class, not an instance of it: pass {name} and its "
+            f"keywords to the network, which builds the model; got {model!r}."
+        )
+    raise TypeError(
+        f"`{argument}` must be a subclass of eventax.neuron_models.NeuronModel; got "
+        f"{model!r}."
+    )

@@ -15,7 +15,7 @@ from jaxtyping import Array, PyTree
 from .._arguments import check_known
 from .._flows import AbstractFlow, Parallel
 from .._static import Constant
-from ._base import PUBLIC, NeuronModel, replaced
+from ._base import PUBLIC, NeuronModel, check_model_class, replaced
 
 
 class MultiNeuronModel(NeuronModel):
@@ -78,6 +78,8 @@ class MultiNeuronModel(NeuronModel):
     ):
         super().__init__(dtype=dtype)
         models = list(neuron_models)
+        for number, model in enumerate(models):
+            check_model_class(f"neuron_models[{number}]", model)
         keywords = [dict(k) for k in neuron_model_kwargs or [{} for _ in models]]
         if len(keywords) != len(models):
             raise ValueError(

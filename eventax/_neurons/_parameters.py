@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._arguments import as_numbers
 from .._static import Constant
 
 FanIn = Literal["linear", "sqrt"] | None
@@ -23,7 +24,7 @@ def constant(
         raise ValueError(
             f"`{name}` must be given: a number or an array of shape ({n_neurons},)."
         )
-    array = np.asarray(value, dtype=dtype)
+    array = np.asarray(as_numbers(name, value, dtype))
     if array.shape not in ((), (n_neurons,)):
         raise ValueError(
             f"`{name}` must be a scalar or have shape ({n_neurons},), one value per "
@@ -178,7 +179,7 @@ def _mean(mean: Any, limit: Any, positive: bool) -> Any:
 
 
 def _given(name: str, value: Any, shape: Sequence[int], dtype: Any) -> Array:
-    array = jnp.asarray(value, dtype)
+    array = jnp.asarray(as_numbers(name, value, dtype))
     if array.shape not in ((), tuple(shape)):
         raise ValueError(
             f"`{name}` must be a scalar or have shape {tuple(shape)}; got shape "

@@ -8,13 +8,13 @@ from typing import Any
 import equinox as eqx
 import numpy as np
 
+from .._arguments import as_flag
 from .._static import Constant
-from ._base import NeuronModel
+from ._base import NeuronModel, check_model_class
 from ._parameters import constant
 from ._pausing import Pausing, check_held, named
 
 
-@functools.cache
 def Refractory(Cls: type[NeuronModel]) -> type[NeuronModel]:
     """A neuron model that rests for `t_refrac` after each spike.
 
@@ -40,6 +40,8 @@ def Refractory(Cls: type[NeuronModel]) -> type[NeuronModel]:
         that is not (as with the mask (0, 1) of `LIF`): it is integrated then.
 
     Raises:
+        TypeError: `Cls` is not a neuron model class, or an argument not a bool or
+            number where it should be.
         ValueError: `t_refrac` is negative or of a wrong shape, or `refrac_mask` does
             not fit the state.
 
@@ -58,12 +60,17 @@ def Refractory(Cls: type[NeuronModel]) -> type[NeuronModel]:
         >>> times.round(2)  # 6.93, and 8.93 later
         Array([[ 6.93, 15.86]], dtype=float32)
     """
+    check_model_class("Cls", Cls)
+    return _resting(Cls)
 
+
+@functools.cache
+def _resting(cls: type[NeuronModel]) -> type[NeuronModel]:
     class Resting(Pausing):
         t_refrac: Constant = eqx.field(static=True)
         block_input_during_refrac: bool = eqx.field(static=True)
         refrac_mask: bool | tuple[bool, ...] = eqx.field(static=True)
-        _wrapping = ("Refractory", Cls, {})
+        _wrapping = ("Refractory", cls, {})
 
         def __init__(
             self,
@@ -73,7 +80,7 @@ def Refractory(Cls: type[NeuronModel]) -> type[NeuronModel]:
             refrac_mask: Any = None,
             **keywords: Any,
         ):
-            self.neuron = Cls(*args, **keywords)
+            self.neuron = cls(*args, **keywords)
             # NeuronModel's, which equinox lets subclasses inherit.
             super().__init__(dtype=self.neuron.dtype)  # pyright: ignore[reportCallIssue]
             n_neurons = args[1] if len(args) > 1 else keywords["n_neurons"]
@@ -83,7 +90,9 @@ def Refractory(Cls: type[NeuronModel]) -> type[NeuronModel]:
                     "`t_refrac` is the length of the refractory period and must not "
                     f"be negative; got {t_refrac!r}."
                 )
-            self.block_input_during_refrac = bool(block_input_during_refrac)
+            self.block_input_during_refrac = as_flag(
+                "block_input_during_refrac", block_input_during_refrac
+            )
             self.refrac_mask = check_held(refrac_mask, self.neuron, n_neurons)
 
         def held(self) -> np.ndarray:
@@ -96,4 +105,4 @@ def Refractory(Cls: type[NeuronModel]) -> type[NeuronModel]:
             return self.t_refrac.value
 
     own = ("t_refrac", "block_input_during_refrac", "refrac_mask")
-    return named(Resting, "Refractory", Cls, own)
+    return named(Resting, "Refractory", cls, own)
