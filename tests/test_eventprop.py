@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optimistix as optx
 import pytest
+from marks import slow
 from populations import DELAYS, MODELS, WRAPPERS, Case
 from test_table import CORE
 
@@ -118,11 +119,11 @@ def worst(found, expected):
     return errors
 
 
-# Every kind of flow, delay and loss once; the rest of the table is slow.
+# Closed forms, with all kinds of delays, and both losses; numerical flows are those of
+# `test_a_users_model`. The rest of the table is slow.
 FAST = [
     (Case("LIF", "Refractory", "both"), of_spikes),
     (Case("QIF"), of_states),
-    (Case("Izhikevich"), of_spikes),
 ]
 ALL = [*(Case(model) for model in MODELS), *CORE]
 ALL += [Case("LIF", w, d) for w in WRAPPERS for d in DELAYS]
@@ -131,7 +132,7 @@ SLOW = [(case, of_both) for case in dict.fromkeys(ALL)]
 
 @pytest.mark.parametrize(
     ("case", "loss"),
-    [*FAST, *(pytest.param(*row, marks=pytest.mark.slow) for row in SLOW)],
+    [*FAST, *(slow(*row) for row in SLOW)],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_agrees_with_the_default_gradient(case, loss):
@@ -237,7 +238,7 @@ class Driven(NeuronModel):
         return jnp.where(spiked_mask[:, None], self.weights[:2, :1], y)
 
 
-@pytest.mark.parametrize("rise", [0.0, pytest.param(0.02, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rise", [0.0, slow(0.02)])
 def test_a_users_model(rise):
     inputs = jnp.array([[1.0, 4.0]])
 
@@ -322,7 +323,7 @@ def error(found, expected):
 SILENCES = TAU * np.array([0.0, 1e-6, 1.0, 10.0, 40.0, 400.0, 4000.0])
 
 
-@pytest.mark.parametrize("dtype", [F64, pytest.param(F32, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("dtype", [F64, slow(F32)])
 def test_long_silence(dtype):
     lengths = jnp.asarray(SILENCES, dtype)
     weights = jnp.array([1.0, 1e-9, 1e9, 1.0, 1.0, 1.0, 1.0], dtype)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optimistix as optx
 import pytest
+from marks import slow
 from oracle import finite_differences as fd
 from oracle import lif, ode, qif
 from samples import T_MAX, network, random_params, with_params
@@ -165,7 +166,7 @@ SLOW = {"QIF", "QIF, accurate", "QIF, Tsit5", "LIF, Bosh3"}
 
 @pytest.mark.parametrize(
     "case",
-    [pytest.param(c, marks=[pytest.mark.slow] * (c in SLOW)) for c in CASES],
+    [slow(c) if c in SLOW else c for c in CASES],
 )
 def test_against_finite_differences(case, reference):
     model, options, tolerance = CASES[case]
@@ -274,7 +275,7 @@ def test_too_few_checkpoints_are_an_error():
 # Transforms
 
 
-@pytest.fixture(scope="module", params=[LIF, pytest.param(QIF, marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=[LIF, slow(QIF)])
 def loss(request, x64):
     """(parameters, inputs) -> a scalar with silent neurons in it."""
     model = request.param

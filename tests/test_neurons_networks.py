@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from marks import slow
 from oracle import finite_differences as fd
 from oracle import lif, neurons, qif
 from samples import largest_gap, random_params
@@ -35,7 +36,7 @@ PARAMETRIC = {
 
 
 @pytest.mark.parametrize("name", PARAMETRIC)
-@pytest.mark.parametrize("shared", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("shared", [True, slow(False)])
 def test_gradients_by_time_constants(name, shared):
     model, simulate, size, constants, noise, tolerance = PARAMETRIC[name]
     weights, ic, inputs = sample(size)

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from marks import slow
 
 from eventax import EvNN, FFEvNN
 from eventax.neuron_models import ALIF, LI, LIF, QIF, MultiNeuronModel, Refractory
@@ -63,10 +64,6 @@ NETWORKS = {
     "recurrent": lambda: readout_network(EvNN, **RECURRENT),
     "recurrent, delays": lambda: readout_network(EvNN, dlim=4.0, **RECURRENT),
 }
-
-
-def slow(*values):
-    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optimistix as optx
 import pytest
+from marks import slow
 from oracle import lif, ode, qif
 from samples import (
     T_MAX,
@@ -103,7 +104,7 @@ def test_lif(lif_truth, dtype, tolerance):
 # Measured: 2e-8, 6e-12 and 1e-5 ms.
 @pytest.mark.parametrize(
     ("dtype", "accuracy", "tolerance"),
-    [(F64, None, 1e-5), (F64, 1e-13, 1e-8), (F32, None, 1e-3)],
+    [(F64, None, 1e-5), slow(F64, 1e-13, 1e-8), (F32, None, 1e-3)],
 )
 def test_qif(qif_truth, dtype, accuracy, tolerance):
     net = network(QIF, dtype=dtype, flow_tolerance=accuracy, **QIF_CONSTANTS)
@@ -145,9 +146,10 @@ NUMERICAL = {
         1e-3,
     ),
 }
+REST = [way for way in NUMERICAL if "newton" not in way]
 
 
-@pytest.mark.parametrize("way", NUMERICAL)
+@pytest.mark.parametrize("way", ["tsit5, newton", "kvaerno3, newton", *map(slow, REST)])
 def test_lif_integrated_numerically(lif_truth, way):
     options, tolerance = NUMERICAL[way]
     net = network(LIF, dtype=F64, **LIF_CONSTANTS, **options)
@@ -160,7 +162,7 @@ def test_lif_integrated_numerically(lif_truth, way):
     assert max(found) <= tolerance
 
 
-@pytest.mark.parametrize("way", ["tsit5", "kvaerno3"])
+@pytest.mark.parametrize("way", ["tsit5", slow("kvaerno3")])
 def test_qif_integrated_numerically(qif_truth, way):
     options, tolerance = NUMERICAL[way]
     net = network(QIF, dtype=F64, **QIF_CONSTANTS, **options)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from marks import slow
 from oracle import neurons
 from samples import largest_gap
 
@@ -43,10 +44,6 @@ CONSTANTS = {
 }
 PERIOD = 10.0 * np.log(2.0)  # of a LIF with ic = 2
 KEY = jax.random.PRNGKey(0)
-
-
-def slow(*value):
-    return pytest.param(*value, marks=pytest.mark.slow)
 
 
 INPUTS = np.array([[1.0, 9.0], [4.0, 20.0]])
