@@ -125,8 +125,22 @@ def input_spikes(pixels: Any) -> jax.Array:
     return latency(values, t_max=T_INPUT, threshold=1.5 / 255.0)
 
 
+def disturb(key: jax.Array, times: jax.Array, *, shift: int) -> jax.Array:
+    """Some spikes are lost, and the image is moved by up to `shift` pixels.
+
+    What leaves the frame is lost, and what comes in from outside is black.
+    """
+    move_key, drop_key = jax.random.split(key)
+    if shift:
+        around = jnp.pad(times.reshape(SHAPE), shift, constant_values=jnp.inf)
+        corner = jax.random.randint(move_key, (2,), 0, 2 * shift + 1)
+        moved = jax.lax.dynamic_slice(around, corner, SHAPE)
+        times = moved.reshape(times.shape)
+    return drop_spikes(drop_key, times, DROPPED)
+
+
 @cache  # equal ones share a compilation
-def make_task(loss: str, n_hidden: int) -> Task:
+def make_task(loss: str, n_hidden: int, shift: int) -> Task:
     """Which readout is highest, or which one fires first?"""
     if loss == "max":
         read, decide, objective = FFEvNN.max_over_time, highest_output, highest_loss
@@ -137,7 +151,7 @@ def make_task(loss: str, n_hidden: int) -> Task:
         )
     return Task(
         encode=input_spikes,
-        disturb=partial(drop_spikes, p=DROPPED),
+        disturb=partial(disturb, shift=shift),
         read=read,
         loss=objective,
         decide=decide,
@@ -281,6 +295,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         out="out/mnist",
     )
     parser.add_argument("--loss", choices=("max", "first"), default="max")
+    parser.add_argument(
+        "--shift",
+        type=int,
+        default=0,
+        help="in training, move images by up to so many pixels",
+    )
     parser.add_argument("--set", choices=tuple(SETS), default="mnist")
     parser.add_argument(
         "--data", type=Path, help="folder of IDX files; by default some usual ones"
@@ -292,6 +312,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--test", type=int, help="test so many samples only")
     args = parser.parse_args(argv)
     check_options(parser, args, "train", "test")
+    if not 0 <= args.shift < min(SHAPE):
+        parser.error(f"--shift must be at least 0 and less than {min(SHAPE)}")
     return args
 
 
@@ -302,7 +324,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         splits = load_samples(args)
     except FileNotFoundError as error:
         raise SystemExit(f"{error} (--data)") from error
-    task = make_task(args.loss, args.hidden)
+    task = make_task(args.loss, args.hidden, args.shift)
     keywords = network_keywords(args.loss, args.hidden)
     n_spikes = float(np.sum(splits.train.data > 1) / len(splits.train.labels))
     network = make_network(args.loss, args.seed, keywords, n_spikes)
