@@ -579,6 +579,32 @@ def test_a_newer_file_says_so(saved):
         load_evnn(saved, None)
 
 
+def without(name):
+    return lambda header: header.pop(name)
+
+
+def with_none(name):
+    return lambda header: header.update({name: None})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(f(x) for f in (without, with_none) for x in ("omitted", "config", "leaves")),
+        *(f(x) for f in (without, with_none) for x in ("network", "neuron_model")),
+        lambda header: header["config"].update(thresh={}),
+        lambda header: header["config"].update(thresh={"type": "system"}),
+        lambda header: header["leaves"].update(ic={"jax": ["<f4", [2], 10**6]}),
+        lambda header: header["leaves"].update(ic={"jax": ["<f4", [2], -8]}),
+    ],
+)
+def test_a_header_that_is_none_says_so(saved, change):
+    # With a checksum that fits.
+    rewritten(saved, change)
+    with fails(ValueError, str(saved), "not", "wrote", "header"):
+        load_evnn(saved, None)
+
+
 class Trap:
     """Runs code when it is unpickled."""
 

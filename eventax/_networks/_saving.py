@@ -23,6 +23,7 @@ import os
 import secrets
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import equinox as eqx
@@ -200,23 +201,25 @@ def load_evnn(
         evnn_registry=evnn_registry,
         neuron_model_registry=neuron_model_registry,
     )
-    missing = [name for name in header["omitted"] if name not in overrides]
-    if missing:
-        reasons = "; ".join(header["omitted"][name] for name in missing)
-        raise ValueError(
-            f"{path} was saved without {', '.join(f'`{name}`' for name in missing)} "
-            f"({reasons}). Pass it as a keyword: load_evnn(path, key, "
-            f"{', '.join(f'{name}=...' for name in missing)})."
-        )
-    stored = header["config"].items()
-    config = {k: read(v, k) for k, v in stored if k not in overrides} | overrides
-    network = read.find(header["network"], "evnn_registry")
-    if neuron_model is None:
-        neuron_model = read.find(header["neuron_model"])
+    with _well_formed(path):
+        missing = [name for name in header["omitted"] if name not in overrides]
+        if missing:
+            names = ", ".join(f"`{name}`" for name in missing)
+            reasons = "; ".join(header["omitted"][name] for name in missing)
+            raise ValueError(
+                f"{path} was saved without {names} ({reasons}). Pass it as a keyword: "
+                f"load_evnn(path, key, {', '.join(f'{name}=...' for name in missing)})."
+            )
+        stored = header["config"].items()
+        config = {k: read(v, k) for k, v in stored if k not in overrides} | overrides
+        network = read.find(header["network"], "evnn_registry")
+        if neuron_model is None:
+            neuron_model = read.find(header["neuron_model"])
     # Whatever a model draws is replaced, so that any key will do.
     key = jax.random.PRNGKey(0) if key is None else key
     model = network(key=key, neuron_model=neuron_model, **config)
-    leaves = {name: read(value, name) for name, value in header["leaves"].items()}
+    with _well_formed(path):
+        leaves = {name: read(value, name) for name, value in header["leaves"].items()}
     difference = _first_difference(leaves, _leaves(model))
     if difference:
         name, found, built = difference
@@ -332,6 +335,9 @@ class _Reader:
         raise ValueError(f"{self.path}: `{where}` is of unknown kind {kind!r}.")
 
     def block(self, dtype: str, shape: list[int], offset: int) -> np.ndarray:
+        end = offset + np.dtype(dtype).itemsize * math.prod(shape)
+        if not 0 <= offset <= end <= len(self.blocks):
+            raise IndexError(f"an array from byte {offset} to {end}")
         flat = np.frombuffer(self.blocks, dtype, math.prod(shape), offset)
         return flat.reshape(shape).copy()
 
@@ -511,4 +517,19 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], bytes]:
             "changed or cut off after it was saved."
         )
     text, _, blocks = rest[: len(rest) - _DIGEST_SIZE].partition(b"\n")
-    return json.loads(text), blocks
+    with _well_formed(path):
+        return json.loads(text), blocks
+
+
+@contextmanager
+def _well_formed(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Another program may write a right checksum below a header that is none."""
+    try:
+        yield
+    except Exception as error:
+        if str(error).startswith(os.fspath(path)):
+            raise  # one of ours, which says more
+        raise ValueError(
+            f"{path} is not a network that eventax.io.save_evnn wrote: its header is "
+            f"malformed ({error!r})."
+        ) from error
