@@ -17,10 +17,9 @@ F32, F64 = jnp.float32, jnp.float64
 LIF_CONSTANTS = {"thresh": 1.0, "tmem": 10.0, "tsyn": 5.0}
 QIF_CONSTANTS = {"tmem": 10.0, "tsyn": 5.0}
 MODELS = {LIF: (lif, LIF_CONSTANTS), QIF: (qif, QIF_CONSTANTS)}
-INF = np.inf
-
-
+# Each model and each precision; the other pairs are slow.
 BOTH = [(LIF, F32), (QIF, F64), slow(LIF, F64), slow(QIF, F32)]
+INF = np.inf
 PERIOD = 10.0 * np.log(2.0)  # of a LIF with ic = 2
 
 
@@ -217,6 +216,7 @@ def test_exactly_enough_events_and_one_too_few():
     for function, x in [
         (less.record, inputs),
         (jax.jit(jax.vmap(lambda x: less.record(x))), batch),
+        (jax.jit(jax.grad(lambda x: finite_sum(less.record(x)[0]))), inputs),
         # The gradient of a linear loss needs no value, and the check must survive.
         (jax.jit(jax.grad(lambda x: less.spikes_until_t(x, 40.0, 5).sum())), inputs),
     ]:
