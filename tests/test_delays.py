@@ -203,17 +203,17 @@ def test_bad_values_are_named(options, words):
         network(np.ones(SENDERS), 0.0, **options)
 
 
-@pytest.mark.parametrize("name", ["delays", "axonal_delays"])
-def test_a_delay_that_became_nan_is_named(name):
+@pytest.mark.parametrize(
+    ("name", "value"), [("delays", np.inf), ("axonal_delays", np.nan)]
+)
+def test_a_delay_that_is_no_longer_finite_is_named(name, value):
     net = network(
         np.ones(SENDERS), 0.0, init_delays=1.0, init_axonal_delays=1.0, dtype=F32
     )
     net = eqx.tree_at(
-        lambda net: getattr(net, name), net, replace_fn=lambda d: d * np.nan
+        lambda net: getattr(net, name), net, replace_fn=lambda d: d.at[-1].set(value)
     )
-    with pytest.raises(
-        Exception, match="`delays` and `axonal_delays` must not contain"
-    ):
+    with pytest.raises(Exception, match="`delays` and `axonal_delays` must be finite"):
         jax.block_until_ready(net.ttfs(jnp.ones((M, 1))))
 
 

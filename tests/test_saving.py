@@ -20,7 +20,7 @@ from eventax import neuron_models
 from eventax._networks._saving import _NotStorable, _Reader, _Writer
 from eventax.evnn import EvNN, FFEvNN
 from eventax.io import EVNN_REGISTRY, NEURON_MODEL_REGISTRY, load_evnn, save_evnn
-from eventax.neuron_models import LIF, QIF, NeuronModel
+from eventax.neuron_models import AMOS, LIF, QIF, NeuronModel, Refractory
 
 KEY = jax.random.PRNGKey(3)
 INPUTS = jnp.array([[1.0, 9.0], [3.0, jnp.inf]])
@@ -90,9 +90,9 @@ def saved(tmp_path):
     return save(tmp_path, EvNN(LIF, **config), config)
 
 
-def rewritten(path, change):
+def rewritten(path, change, magic=b"eventax network 1"):
     """The same file with another header, and a checksum that fits."""
-    magic, text, blocks = path.read_bytes()[:-32].split(b"\n", 2)
+    _, text, blocks = path.read_bytes()[:-32].split(b"\n", 2)
     header = json.loads(text)
     change(header)
     content = b"\n".join([magic, json.dumps(header).encode(), blocks])
@@ -393,7 +393,7 @@ def test_overrides_replace_and_must_fit(saved):
     with fails(TypeError, "`tmemm`", "`tmem`"):
         load_evnn(saved, None, tmemm=3.0)
     with fails(ValueError, str(saved), "neuron_model.b", "absent in the file"):
-        load_evnn(saved, None, neuron_model=Twofold)
+        load_evnn(saved, None, neuron_model_registry={"LIF": Twofold})
 
 
 # Classes ------------------------------------------------------------------------------
@@ -465,6 +465,36 @@ def test_ones_own_model_does_not_become_the_built_in_one_of_its_name(tmp_path):
         load_evnn(path, None)
     loaded, _ = load_evnn(path, None, neuron_model_registry={"LIF": own})
     assert type(loaded.neuron_model) is own
+
+
+@pytest.mark.parametrize(
+    ("saved_as", "given", "words"),
+    [
+        (LIF, Mine, ["of eventax's LIF,", "is your Mine.", '{"LIF": ...}']),
+        (LIF, named("LIF", LIF), ["of eventax's LIF,", "is your LIF."]),
+        (Mine, LIF, ["of your Mine,", "is eventax's LIF.", '{"Mine": ...}']),
+        (Refractory(Mine), Mine, ["of Refractory(your Mine),", "is your Mine."]),
+        (Mine, Refractory(Mine), ["of your Mine,", "is Refractory(your Mine)."]),
+        (
+            AMOS(LIF, stop_incoming=True),
+            AMOS(LIF),
+            ["stop_incoming=True)", "stop_incoming=False)"],
+        ),
+    ],
+)
+def test_another_model_than_the_saved_one(tmp_path, saved_as, given, words):
+    pause = {"refractory_period": 1.0} if saved_as is Refractory(Mine) else {}
+    config = lif() | pause
+    net = EvNN(saved_as, **config)
+    path = save(tmp_path, net, config)
+    with fails(ValueError, str(path), *words):
+        load_evnn(path, None, neuron_model=given)
+    assert_same_bits(load_evnn(path, None, neuron_model=saved_as)[0], net)
+
+
+def test_what_is_no_model_at_all(saved):
+    with fails(TypeError, str(saved), "`neuron_model`", "class", "3"):
+        load_evnn(saved, None, neuron_model=3)
 
 
 def test_two_classes_of_one_name_are_not_told_apart():
@@ -587,11 +617,21 @@ def with_none(name):
     return lambda header: header.update({name: None})
 
 
+@pytest.mark.parametrize("version", [b"", b"0", b"01", b"-1", b"9" * 5000, b"\xb2"])
+def test_a_version_that_is_none_says_so(saved, version):
+    rewritten(saved, lambda header: None, magic=b"eventax network " + version)
+    with fails(ValueError, str(saved), "not", "wrote", "version"):
+        load_evnn(saved, None)
+
+
 @pytest.mark.parametrize(
     "change",
     [
         *(f(x) for f in (without, with_none) for x in ("omitted", "config", "leaves")),
         *(f(x) for f in (without, with_none) for x in ("network", "neuron_model")),
+        lambda header: header.update(more={}),
+        lambda header: header["config"].update(key=0),
+        lambda header: header["config"].update(neuron_model="LIF"),
         lambda header: header["config"].update(thresh={}),
         lambda header: header["config"].update(thresh={"type": "system"}),
         lambda header: header["leaves"].update(ic={"jax": ["<f4", [2], 10**6]}),

@@ -20,6 +20,7 @@ import inspect
 import json
 import math
 import os
+import re
 import secrets
 import warnings
 from collections.abc import Iterator, Mapping
@@ -155,7 +156,8 @@ def load_evnn(
         path: the file.
         key: random key with which the network is built, or None.
         neuron_model: the class of the neuron model, for one that is not in the
-            registry.
+            registry. Its name, and its wrappers if it has any, must be those of the
+            class that was saved; for a class that was renamed since, use the registry.
         evnn_registry: name → class of networks, default `EVNN_REGISTRY`.
         neuron_model_registry: name → class of neuron models, default
             `NEURON_MODEL_REGISTRY`, which holds the built-in ones. For a model of your
@@ -172,7 +174,8 @@ def load_evnn(
 
     Raises:
         ValueError: the file is damaged, of a newer version or none of `save_evnn`; a
-            class is not in a registry; a keyword that could not be stored is not given;
+            class is not in a registry; `neuron_model` is another class than the one
+            that was saved; a keyword that could not be stored is not given;
             an array needs JAX's 64-bit mode; or the arrays do not fit the network.
         TypeError: the constructor does not know an override.
 
@@ -215,6 +218,8 @@ def load_evnn(
         network = read.find(header["network"], "evnn_registry")
         if neuron_model is None:
             neuron_model = read.find(header["neuron_model"])
+        else:
+            read.check(neuron_model, header["neuron_model"])
     # Whatever a model draws is replaced, so that any key will do.
     key = jax.random.PRNGKey(0) if key is None else key
     model = network(key=key, neuron_model=neuron_model, **config)
@@ -369,6 +374,36 @@ class _Reader:
             )
         return found
 
+    def check(self, given: Any, told: dict[str, Any]) -> None:
+        """That `given` may be the class that `describe` described."""
+        if not (isinstance(given, type) and issubclass(given, NeuronModel)):
+            raise TypeError(
+                f"{self.path}: `neuron_model` must be a class of neuron models; got "
+                f"{given!r}."
+            )
+        saved, here = _title(told), _title(_Writer().describe(given))
+        if saved == here:
+            return
+        while "wrapper" in told:
+            told = told["of"]
+        name = told["name"]
+        raise ValueError(
+            f"{self.path} holds a network of {saved}, and `neuron_model` is {here}. "
+            f"Leave `neuron_model` out for a class of eventax, or pass the class that "
+            f"was saved. Where `{name}` has another name now, pass "
+            f"neuron_model_registry=NEURON_MODEL_REGISTRY | {{{name!r}: ...}} instead."
+        )
+
+
+def _title(told: dict[str, Any]) -> str:
+    """A described class as one writes it; modules move, so a user's has none."""
+    if "wrapper" not in told:
+        whose = "your" if told["module"] else "eventax's"
+        return f"{whose} {told['name']}"
+    options = told["options"]["dict"]
+    pairs = [f", {k}={v!r}" for k, v in zip(*options, strict=True)]
+    return f"{told['wrapper']}({_title(told['of'])}{''.join(pairs)})"
+
 
 def _is_plain(dtype: Any) -> bool:
     """A NumPy dtype whose values are their bytes: no objects, no fields."""
@@ -505,7 +540,8 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], bytes]:
     if not content.startswith(_MAGIC):
         raise ValueError(f"{path} is not a network that eventax.io.save_evnn wrote.")
     version, _, rest = content.removeprefix(_MAGIC).partition(b"\n")
-    if version.isdigit() and int(version) > _VERSION:
+    newer = re.fullmatch(rb"[1-9][0-9]{0,8}", version)
+    if newer and int(version) > _VERSION:
         raise ValueError(
             f"{path} has format version {int(version)}, and this eventax reads up to "
             f"{_VERSION}: load it with a newer eventax."
@@ -518,7 +554,20 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], bytes]:
         )
     text, _, blocks = rest[: len(rest) - _DIGEST_SIZE].partition(b"\n")
     with _well_formed(path):
-        return json.loads(text), blocks
+        if version != b"%d" % _VERSION:
+            raise ValueError(f"version {version[:20]!r}")
+        header = json.loads(text)
+        _check_header(header)
+        return header, blocks
+
+
+def _check_header(header: Any) -> None:
+    """That it has just the parts that `save_evnn` writes."""
+    if header.keys() != {"network", "neuron_model", "config", "omitted", "leaves"}:
+        raise ValueError(f"its entries are {sorted(header)}")
+    forbidden = {"key", "neuron_model"} & (header["config"] | header["omitted"]).keys()
+    if forbidden:
+        raise ValueError(f"its keywords have {sorted(forbidden)}")
 
 
 @contextmanager
