@@ -463,16 +463,16 @@ def test_ones_own_model_does_not_become_the_built_in_one_of_its_name(tmp_path):
     path = save(tmp_path, EvNN(own, **config), config)
     with fails(ValueError, "`LIF`", own.__module__, "neuron_model=..."):
         load_evnn(path, None)
-    loaded, _ = load_evnn(path, None, neuron_model_registry={"LIF": own})
+    loaded, _ = load_evnn(path, None, neuron_model_registry={"LIF": ...})
     assert type(loaded.neuron_model) is own
 
 
 @pytest.mark.parametrize(
     ("saved_as", "given", "words"),
     [
-        (LIF, Mine, ["of eventax's LIF,", "is your Mine.", '{"LIF": ...}']),
+        (LIF, Mine, ["of eventax's LIF,", "is your Mine.", "{'LIF': ...}"]),
         (LIF, named("LIF", LIF), ["of eventax's LIF,", "is your LIF."]),
-        (Mine, LIF, ["of your Mine,", "is eventax's LIF.", '{"Mine": ...}']),
+        (Mine, LIF, ["of your Mine,", "is eventax's LIF.", "{'Mine': ...}"]),
         (Refractory(Mine), Mine, ["of Refractory(your Mine),", "is your Mine."]),
         (Mine, Refractory(Mine), ["of your Mine,", "is Refractory(your Mine)."]),
         (
