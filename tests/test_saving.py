@@ -463,7 +463,7 @@ def test_ones_own_model_does_not_become_the_built_in_one_of_its_name(tmp_path):
     path = save(tmp_path, EvNN(own, **config), config)
     with fails(ValueError, "`LIF`", own.__module__, "neuron_model=..."):
         load_evnn(path, None)
-    loaded, _ = load_evnn(path, None, neuron_model_registry={"LIF": ...})
+    loaded, _ = load_evnn(path, None, neuron_model_registry={"LIF": own})
     assert type(loaded.neuron_model) is own
 
 
@@ -483,7 +483,7 @@ def test_ones_own_model_does_not_become_the_built_in_one_of_its_name(tmp_path):
     ],
 )
 def test_another_model_than_the_saved_one(tmp_path, saved_as, given, words):
-    pause = {"refractory_period": 1.0} if saved_as is Refractory(Mine) else {}
+    pause = {"t_refrac": 1.0} if saved_as is Refractory(Mine) else {}
     config = lif() | pause
     net = EvNN(saved_as, **config)
     path = save(tmp_path, net, config)
