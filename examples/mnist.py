@@ -193,17 +193,24 @@ def network_keywords(loss: str, n_hidden: int) -> dict[str, Any]:
 
 
 def make_network(
-    loss: str, seed: int, keywords: dict[str, Any], n_spikes: float
+    loss: str,
+    seed: int,
+    keywords: dict[str, Any],
+    n_spikes: float,
+    from_inputs: Sequence[float] | None = None,
 ) -> FFEvNN:
     """The untrained network, for samples of so many input spikes on average.
 
-    Initial weights from the inputs are the published ones of MNIST, in proportion to
-    the number of spikes there: Fashion-MNIST has more than twice as many.
+    Initial weights from the inputs, `from_inputs` (mean, sd) or the published ones, are
+    for MNIST, and in proportion to the number of spikes there: Fashion-MNIST has more
+    than twice as many.
     """
     layers = keywords["layers"]
     recipe = RECIPES["mnist" if loss == "max" else "mnist first-spike"]
     key = jax.random.PRNGKey(seed + 1)
     first, *rest = np.transpose([recipe.means, recipe.sds])
+    if from_inputs is not None:
+        first = np.asarray(from_inputs)
     first = first * MNIST_SPIKES / max(n_spikes, 1.0)
     means, sds = np.transpose([first, *rest]).tolist()
     weights = normal_weights(key, layers, IN_SIZE, means, sds)
@@ -296,6 +303,15 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--loss", choices=("max", "first"), default="max")
     parser.add_argument(
+        "--input-weights",
+        type=float,
+        nargs=2,
+        metavar=("MEAN", "SD"),
+        help="of the initial weights from the inputs, by default the published ones, "
+        "which make hidden neurons very much alike: few samples are better learned "
+        "with a larger SD",
+    )
+    parser.add_argument(
         "--shift",
         type=int,
         default=0,
@@ -312,6 +328,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--test", type=int, help="test so many samples only")
     args = parser.parse_args(argv)
     check_options(parser, args, "train", "test")
+    if args.input_weights is not None and not (
+        np.isfinite(args.input_weights).all() and args.input_weights[1] >= 0
+    ):
+        parser.error("--input-weights must be finite, and SD not negative")
     if not 0 <= args.shift < min(SHAPE):
         parser.error(f"--shift must be at least 0 and less than {min(SHAPE)}")
     return args
@@ -327,7 +347,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     task = make_task(args.loss, args.hidden, args.shift)
     keywords = network_keywords(args.loss, args.hidden)
     n_spikes = float(np.sum(splits.train.data > 1) / len(splits.train.labels))
-    network = make_network(args.loss, args.seed, keywords, n_spikes)
+    network = make_network(args.loss, args.seed, keywords, n_spikes, args.input_weights)
     network, curves = train(task, network, splits, args)
 
     outputs, _ = probe(task, network, splits.test.data)

@@ -159,6 +159,20 @@ def test_images_are_moved_in_training(example, monkeypatch):
     np.testing.assert_array_equal(still, times)
 
 
+@pytest.mark.parametrize("loss", ["max", "first"])
+def test_initial_weights_from_inputs_are_as_asked(example, loss):
+    args = example.parse_args(["--input-weights", "0.5", "0.2"])
+    keywords = example.network_keywords(loss, 20)
+    # Twice as many spikes as those the weights are for.
+    net = example.make_network(loss, 0, keywords, 300.0, args.input_weights)
+    model = net.neuron_model
+    weights = model.weights if loss == "first" else model.submodels[0].weights
+    from_inputs = np.asarray(weights)[30:, :20]
+    assert from_inputs.size == 784 * 20
+    assert np.mean(from_inputs) == pytest.approx(0.25, abs=0.01)
+    assert np.std(from_inputs) == pytest.approx(0.1, abs=0.01)
+
+
 def test_samples_are_shared_out_and_cut(example, folder):
     args = ["--data", str(folder), "--train", "30", "--test", "7"]
     splits = example.load_samples(example.parse_args(args))
@@ -196,14 +210,16 @@ def test_missing_files_and_wrong_images_are_named(example, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("flag", "value", "rule"),
+    ("flag", "values", "rule"),
     [
-        ("--train", "0", "must be at least 1"),
-        ("--test", "0", "must be at least 1"),
-        ("--lr", "-1", "must be positive"),
+        ("--train", ["0"], "must be at least 1"),
+        ("--test", ["0"], "must be at least 1"),
+        ("--lr", ["-1"], "must be positive"),
+        ("--input-weights", ["0", "-1"], "must be finite, and SD not negative"),
+        ("--input-weights", ["nan", "1"], "must be finite, and SD not negative"),
     ],
 )
-def test_wrong_options_are_refused(example, flag, value, rule, capsys):
+def test_wrong_options_are_refused(example, flag, values, rule, capsys):
     with pytest.raises(SystemExit):
-        example.main([flag, value])
+        example.main([flag, *values])
     assert f"{flag} {rule}" in capsys.readouterr().err
