@@ -31,7 +31,7 @@ def describe(summaries: list[dict[str, Any]], name: str) -> str:
     versions = common_part([s["versions"] for s in summaries])
     accuracies = 100 * np.array([s["test_accuracy"] for s in summaries])
     spread = np.std(accuracies, ddof=1) if len(accuracies) > 1 else 0.0
-    options = ", ".join(f"`{k}` {v}" for k, v in settings.items())
+    options = ", ".join(f"`{k}` {v}" for k, v in settings.items() if v is not None)
     packages = ", ".join(f"{k} {v}" for k, v in versions.items())
     rows = [
         f"| {s['settings']['seed']} | {100 * s['test_accuracy']:.2f} | "
@@ -103,6 +103,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     # Six digits are enough for curves.
     read = partial(json.loads, parse_float=lambda text: round(float(text), 6))
     summaries = [read(text) for text in texts]
+    for settings in (s["settings"] for s in summaries):
+        if settings.get("npz"):  # a folder of this machine is of no use to others
+            settings["npz"] = Path(settings["npz"]).name
     args.to.parent.mkdir(parents=True, exist_ok=True)
     args.to.with_suffix(".json").write_text(json.dumps(summaries) + "\n", "utf-8")
     args.to.with_suffix(".md").write_text(describe(summaries, args.to.name), "utf-8")
