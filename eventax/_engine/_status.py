@@ -15,7 +15,7 @@ NAN_INPUT = 4
 EARLY_INPUT = 5
 OUTSIDE_OBSERVATION = 6
 OUTSIDE_END = 7
-ENDLESS_DELAY = 8
+DELAY_NOT_FINITE = 8
 # From here on: the number of places that the queue was short of.
 QUEUE_FULL = 8
 
@@ -41,7 +41,7 @@ def faults(
     problem = jnp.where(jnp.any(jnp.isnan(in_spike_times)), NAN_INPUT, problem)
     for d in delays:
         if d is not None:
-            problem = jnp.where(~jnp.all(jnp.isfinite(d)), ENDLESS_DELAY, problem)
+            problem = jnp.where(~jnp.all(jnp.isfinite(d)), DELAY_NOT_FINITE, problem)
     return problem
 
 
@@ -90,7 +90,7 @@ def messages_by_status(settings: Settings, segments: int = 0) -> list[str]:
             f"`final_time` must lie between `t0` = {t0} and `max_solver_time` = "
             f"{last}. Raise `max_solver_time` to look further."
         ),
-        ENDLESS_DELAY: (
+        DELAY_NOT_FINITE: (
             "`delays` and `axonal_delays` must be finite: NaN and infinity would lose "
             "spikes. Look at what changed them last: a loss that is NaN, or a learning "
             "rate too large. To cut a connection, use `wmask`."

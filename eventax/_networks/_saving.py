@@ -175,9 +175,10 @@ def load_evnn(
     Raises:
         ValueError: the file is damaged, of a newer version or none of `save_evnn`; a
             class is not in a registry; `neuron_model` is another class than the one
-            that was saved; a keyword that could not be stored is not given;
-            an array needs JAX's 64-bit mode; or the arrays do not fit the network.
-        TypeError: the constructor does not know an override.
+            that was saved; a keyword that could not be stored is not given; an array
+            needs JAX's 64-bit mode; or the arrays do not fit the network.
+        TypeError: the constructor does not know an override, or `neuron_model` is no
+            class of neuron models.
 
     Example:
         >>> import tempfile
@@ -389,7 +390,7 @@ class _Reader:
         name = told["name"]
         raise ValueError(
             f"{self.path} holds a network of {saved}, and `neuron_model` is {here}. "
-            f"Leave `neuron_model` out for a class of eventax, or pass the class that "
+            "Leave `neuron_model` out for a class of eventax, or pass the class that "
             f"was saved. Where `{name}` has another name now, pass "
             f"neuron_model_registry=NEURON_MODEL_REGISTRY | {{{name!r}: ...}} instead."
         )
