@@ -1,6 +1,6 @@
 """Networks on disk: `save_evnn`, `load_evnn`, and the classes that a file can name."""
 
-from ._networks._saving import (
+from ._saving import (
     EVNN_REGISTRY,
     NEURON_MODEL_REGISTRY,
     load_evnn,
