@@ -56,13 +56,24 @@ class Route(NamedTuple):
     shift: Scalar
 
 
+@jax.custom_jvp
 def _diamond(p: Column, q: Column) -> Column:
     """d for any p and q, of which one is not 0; p > 0 where q < 0."""
     # Division last: XLA would compute p and q twice if a selection followed it.
     past = jnp.where((p > 0) & (q < 0), 2 * q, 0)
-    # At a spike q may be 0 exactly, where abs(q) has no derivative but this has.
-    size = jnp.where(q < 0, -q, q)
-    return (p - past) / (jnp.abs(p) + size)
+    return (p - past) / (jnp.abs(p) + jnp.abs(q))
+
+
+@_diamond.defjvp
+def _diamond_jvp(primals: Any, tangents: Any) -> Any:
+    """One formula in all quadrants, without the sign of p or q.
+
+    At a spike q is rounding. Where XLA computes it twice, the signs of the two may
+    differ, and with them that of a derivative through `abs` and `where`.
+    """
+    (p, q), (dp, dq) = primals, tangents
+    size = jnp.abs(p) + jnp.abs(q)
+    return _diamond(p, q), (q * dp - p * dq) / (size * size)
 
 
 class Riccati(AbstractFlow):
