@@ -162,7 +162,7 @@ CASES = {
 
 
 # Slow are those of which the table or another case has the kind.
-SLOW = {"QIF", "QIF, accurate", "QIF, Tsit5", "LIF, Bosh3"}
+SLOW = {"LIF", "QIF", "QIF, accurate", "QIF, Tsit5", "LIF, Bosh3"}
 
 
 @pytest.mark.parametrize(

@@ -31,11 +31,15 @@ N = sum(LAYERS)
 FIRST, LAST = LAYERS[0], LAYERS[-1]
 DRAWN = {"wmean": 2.0, "wlim": 3.0, "bmean": 0.5, "blim": 0.5}
 LIF_KEYWORDS = {"thresh": 1.0, "tsyn": 5.0, "tmem": 20.0, **DRAWN}
-PER_NEURON = {
-    **LIF_KEYWORDS,
-    "tmem": np.linspace(12.0, 25.0, N),
-    "thresh": np.linspace(0.8, 1.2, N),
-}
+TWO = (6, 3)  # have all that three have, and compile in less time
+
+
+def per_neuron(layers):
+    n = sum(layers)
+    own = {"tmem": np.linspace(12.0, 25.0, n), "thresh": np.linspace(0.8, 1.2, n)}
+    return LIF_KEYWORDS | own | {"layers": layers}
+
+
 ALIF_KEYWORDS = {"tmem": 10.0, "ta": 30.0, "b0": 1.0, "beta": 5.0, "wlim": 0.6}
 ALIF_KEYWORDS |= {"blim": 2.0}
 PLIF_KEYWORDS = {"thresh": 1.0, "init_tsyn": 5.0, "init_tmem": 20.0, "wlim": 6.0}
@@ -60,15 +64,15 @@ def case(name, model, keywords, query="spikes", core=False):
 
 
 CASES = [
-    case("LIF, constants of each neuron", LIF, PER_NEURON, "record", core=True),
+    case("LIF, constants of each neuron", LIF, per_neuron(TWO), "record", core=True),
+    case("LIF, three layers", LIF, per_neuron(LAYERS), "record"),
     case("LIF, first spikes", LIF, LIF_KEYWORDS, "first"),
     case("LIF, synaptic delays", LIF, LIF_KEYWORDS | {"dlim": 5.0}, "states"),
     case("LIF, axonal delays", LIF, LIF_KEYWORDS | {"axonal_dlim": 5.0}),
     case(
         "Refractory(LIF), delays",
         Refractory(LIF),
-        # Two layers have all that three have, and compile in less time.
-        LIF_KEYWORDS | DELAYS | {"t_refrac": 2.0, "layers": (6, 3)},
+        LIF_KEYWORDS | DELAYS | {"t_refrac": 2.0, "layers": TWO},
         core=True,
     ),
     case(

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from marks import slow
 from oracle import finite_differences as fd
 from oracle import neurons
 from oracle.neurons import Population
@@ -233,16 +234,12 @@ def network(cls, oracle, wrapper, delays, **settings):
 @pytest.mark.parametrize(
     ("name", "oracle", "wrapper", "delays", "gradients"),
     [
-        ("DendriticSpikes", dendrites, "", False, True),
-        pytest.param(
-            "ByRows", dendrites, "soma rests", True, True, marks=pytest.mark.slow
-        ),
+        slow("DendriticSpikes", dendrites, "", False, True),
+        slow("ByRows", dendrites, "soma rests", True, True),
         ("DendriticSpikes", dendrites, "once", False, False),
         ("Conductances", channels, "", False, True),
-        *(
-            pytest.param("Conductances", channels, *rest, marks=pytest.mark.slow)
-            for rest in [("rests", True, True), ("once, frozen", True, False)]
-        ),
+        slow("Conductances", channels, "rests", True, True),
+        slow("Conductances", channels, "once, frozen", True, False),
     ],
 )
 def test_models_of_the_guide(guide, name, oracle, wrapper, delays, gradients):
