@@ -64,6 +64,7 @@ class Core(NamedTuple):
     longest: Int[Array, ""] | None  # that the queue has been
     known: Int[Array, ""]  # next entry of the schedule
     events: Int[Array, ""]  # spikes and arrivals so far
+    passed: Int[Array, ""]  # events of any kind so far
     spikes: Int[Array, ""]  # spikes so far
     first: Int[
         Array, " neurons"
@@ -114,6 +115,7 @@ def start(problem: Problem, inputs: Inputs) -> tuple[Core, Results]:
         longest=zero if delayed else None,
         known=zero,
         events=zero,
+        passed=zero,
         spikes=zero,
         first=jnp.full((n_neurons,), problem.max_events, jnp.int32),
         running=inputs.fault == OK,
@@ -228,13 +230,17 @@ def decide(
     return Decision(event, full, broken)
 
 
-def iterate(problem: Problem, inputs: Inputs, core: Core) -> tuple[Core, Entry, Landed]:
-    """Go to the next event and through it."""
+def iterate(
+    problem: Problem, inputs: Inputs, core: Core, until: Array | None = None
+) -> tuple[Core, Entry, Landed]:
+    """Go to the next event and through it, or to the time `until` if that is sooner."""
     flow, alive = problem.flow, jnp.asarray(problem.alive)
     model = eqx.combine(inputs.params, problem.static)
     ahead = look_ahead(problem, inputs, model, core)
     bound = jnp.minimum(ahead.known_time, inputs.t_end)
     bound = jnp.minimum(bound, jnp.minimum(ahead.alarm_time, ahead.arrival_time))
+    if until is not None:
+        bound = jnp.minimum(bound, until)
     segment = flow.find(model, core.t, core.z, core.memory, bound, alive)
     event, full, broken = decide(problem, inputs, core, ahead, segment)
     entry = Entry(core.t, core.z, event, core.known, core.spikes)
@@ -286,6 +292,7 @@ def iterate(problem: Problem, inputs: Inputs, core: Core) -> tuple[Core, Entry, 
         longest=longest,
         known=core.known + event.is_known,
         events=core.events + event.delivers,
+        passed=core.passed + (event.kind > ev.PAUSE),
         spikes=core.spikes + event.is_spike,
         first=first,
         running=running,

@@ -4,6 +4,10 @@ While gradients are wanted, the start of every segment is kept in a history of f
 length. A simulation longer than that runs in chunks: only the start of each chunk is
 kept, the history of the last one serves directly, and earlier ones are run again when
 their turn comes. So memory is bounded, and a short simulation runs once.
+
+A chunk that is run again is other code to XLA and may be rounded in another way, and a
+solver that rejects one step more takes more steps. So it does not end after as many
+segments as it had, but where the next chunk begins.
 """
 
 from __future__ import annotations
@@ -104,13 +108,16 @@ def simulate(
     def forth(inputs: Inputs):
         core, results = start(problem, inputs)
         entry = entry_like(problem, core)
-        history = History(_stack.room(entry, chunk_length), _stack.room(core, n_chunks))
+        # Who goes again may take some steps more, but has the same events.
+        several = n_chunks > 1 and problem.backward is None
+        room = chunk_length + (chunk_length // 8 + 8 if several else 0)
+        history = History(_stack.room(entry, room), _stack.room(core, n_chunks))
 
         def body(carry):
             core, results, history, counts = carry
             starts = _stack.put(history.starts, counts.chunks, core)
             core, results, entries, length = _run_chunk(
-                problem, inputs, core, results, history.entries
+                problem, inputs, core, results, history.entries, chunk_length
             )
             counts = Counts(counts.chunks + 1, length)
             return core, results, History(entries, starts), counts
@@ -134,19 +141,23 @@ def simulate(
         n_used = eqxi.unvmap_max(counts.chunks)
 
         def body(carry):
-            grad, entries, length, chunk = carry
+            grad, entries, length, lost, chunk = carry
 
-            def again(entries: Entry) -> tuple[Entry, Int[Array, ""]]:
-                core = _stack.at(history.starts, chunk)
-                return _run_chunk(problem, inputs, core, None, entries)[2:]
+            def again(entries: Entry) -> tuple[Entry, Any, Bool[Array, ""]]:
+                core, end = (_stack.at(history.starts, chunk + k) for k in (0, 1))
+                room = jax.tree.leaves(entries)[0].shape[0]
+                core, _, entries, length = _run_chunk(
+                    problem, inputs, core, None, entries, room, end
+                )
+                return entries, length, lost | core.running
 
             if n_chunks > 1:
                 last = chunk == n_used - 1
-                entries, length = lax.cond(
-                    last, lambda entries: (entries, length), again, entries
+                entries, length, lost = lax.cond(
+                    last, lambda entries: (entries, length, lost), again, entries
                 )
             grad = _pull_chunk(problem, inputs, gradient.results, entries, length, grad)
-            return grad, entries, length, chunk - 1
+            return grad, entries, length, lost, chunk - 1
 
         zeros = jax.tree.map(jnp.zeros_like, inputs)
         grad = Gradient(
@@ -159,8 +170,11 @@ def simulate(
             known_times=zeros.known_times,
             spike_times=gradient.results.times,
         )
-        carry = (grad, history.entries, counts.length, n_used - 1)
-        grad, *_ = lax.while_loop(lambda carry: carry[-1] >= 0, body, carry)
+        lost = jnp.zeros_like(inputs.fault, bool)
+        carry = (grad, history.entries, counts.length, lost, n_used - 1)
+        grad, *_, lost, _ = lax.while_loop(lambda carry: carry[-1] >= 0, body, carry)
+        if n_chunks > 1:
+            grad = check(grad, jnp.where(lost, TOO_MANY_STEPS, OK))
         # None where there is no gradient.
         return (
             Inputs(
@@ -187,14 +201,24 @@ def _run_chunk(
     core: Core,
     results: Results | None,
     entries: Entry,
+    room: int,
+    end: Core | None = None,
 ) -> tuple[Core, Any, Entry, Int[Array, ""]]:
-    """Go on until all samples are done or have no room for entries left."""
-    room = jax.tree.leaves(entries)[0].shape[0]
+    """Go on until all samples are done, at `end` or have no room for entries left.
+
+    `end` is where the next chunk began: after as many events, and at that time.
+    """
     every = problem.backward is None
 
     def body(carry):
         core, results, entries, k, since = carry
-        new, entry, _ = iterate(problem, inputs, core)
+        if end is None:
+            new, entry, _ = iterate(problem, inputs, core)
+        else:
+            until = jnp.where(core.passed >= end.passed, end.t, jnp.inf)
+            new, entry, _ = iterate(problem, inputs, core, until)
+            there = (new.passed >= end.passed) & (new.t >= end.t)
+            new = new._replace(running=new.running & ~there)
         kept = True
         if not every:
             # A sample without room waits for the others.
