@@ -256,6 +256,7 @@ def test_threshold_that_moves_with_time():
 # Memory
 
 
+@pytest.mark.slow  # the next one has other steps besides
 def test_checkpoints_do_not_change_the_gradient():
     params = sample(LIF)
     plain = gradients(network(LIF, **SHAPE, **LIF_CONSTANTS), params)

@@ -215,7 +215,7 @@ def test_a_potential_that_starts_level():
     assert len(trace.times) > 2
 
 
-@pytest.mark.parametrize(("model", "drive"), [(EIF, 2.0), (Izhikevich, 20.0)])
+@pytest.mark.parametrize(("model", "drive"), [(EIF, 2.0), slow(Izhikevich, 20.0)])
 def test_a_neuron_that_may_not_fire_goes_beyond_infinity(model, drive):
     own = TAUS if model is EIF else {}
     build = lambda cls: EvNN(  # noqa: E731

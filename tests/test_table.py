@@ -15,9 +15,8 @@ from samples import largest_gap
 pytestmark = pytest.mark.usefixtures("x64")
 
 F32, F64 = jnp.float32, jnp.float64
-# Every model, every wrapper and every kind of delay; the rest of the table is slow.
+# Every model, wrapper and delay (Refractory in STATES below); the rest is slow.
 CORE = [
-    Case("LIF", "Refractory", "synaptic"),
     Case("ALIF", "Refractory, open", "both"),
     Case("QIF", "AMOS, frozen", "axonal"),
     Case("LIF", "AMOS, deaf"),
