@@ -4,13 +4,14 @@
 #   VENV     where the environment is                            (.venv)
 #   WORKERS  test processes; 0 runs the tests in one process     (2)
 #   ARGS     passed on to the program that the target runs
-#   QUICK    XLA's flags for `make test`; QUICK= compiles as users do, in twice the time
+#   QUICK    XLA's flags for `make test`; QUICK= compiles as users do, which takes longer
 
 PYTHON  ?= python3
 VENV    ?= .venv
 WORKERS ?= 2
 ARGS    ?=
-# Tests run tiny programs once: what counts is how long XLA compiles.
+# Tests run tiny programs once: what counts is how long XLA compiles. A jaxlib that does
+# not know one of these stops and names it: QUICK= is the way out.
 QUICK   ?= --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false
 
 BIN := $(VENV)/bin
