@@ -46,13 +46,20 @@ def weights(hidden: list[int], active: int) -> np.ndarray:
     return whole
 
 
-def batch(active: int) -> tuple[np.ndarray, np.ndarray]:
-    """Spike times (B, 784, 1), inf for inputs that do not fire; classes (B,)."""
+def batch(active: int, least: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Spike times (B, 784, 1), inf for inputs that do not fire; classes (B,).
+
+    So many inputs fire in each sample; with `least` evenly between it and `active`.
+    """
     rng = np.random.default_rng(1)
     times = rng.uniform(0.0, LATEST_INPUT, (BATCH, IN_SIZE))
     rank = np.argsort(rng.random((BATCH, IN_SIZE)), axis=1)
-    times = np.where(rank < active, times, np.inf)
-    return times[:, :, None].astype(np.float32), rng.integers(0, N_CLASSES, BATCH)
+    classes = rng.integers(0, N_CLASSES, BATCH)
+    firing = np.full(BATCH, active)
+    if least is not None:
+        firing = rng.integers(least, active + 1, BATCH)
+    times = np.where(rank < firing[:, None], times, np.inf)
+    return times[:, :, None].astype(np.float32), classes
 
 
 def build_network(hidden: list[int], active: int) -> FFEvNN:
@@ -81,11 +88,12 @@ def measure(options: dict[str, Any]) -> tuple[dict[str, float], Arrays]:
     """Time one call, by weights, and record the spikes of the first samples.
 
     Options: `timing`, keywords of `time_call`; `hidden`, sizes of hidden layers;
-    `active`, inputs that fire.
+    `active` and `least`, of `batch`.
     """
     hidden, active = options["hidden"], options["active"]
     network = build_network(hidden, active)
-    inputs, classes = (jnp.asarray(array) for array in batch(active))
+    drawn = batch(active, options.get("least"))
+    inputs, classes = (jnp.asarray(array) for array in drawn)
     function = eqx.filter_jit(eqx.filter_value_and_grad(loss_fn))
     figures = time_call(function, network, inputs, classes, **options["timing"])
     loss, gradient = function(network, inputs, classes)
@@ -96,7 +104,7 @@ def measure(options: dict[str, Any]) -> tuple[dict[str, float], Arrays]:
     n = network.neuron_model.weights.shape[1]
     trains = SpikeTrains.from_record(times, neurons, n, first[:CHECKED])
     figures["loss"] = float(loss)
-    figures["events"] = _count(record(inputs)[0]) + active * BATCH
+    figures["events"] = _count(record(inputs)[0]) + _count(inputs)
     figures["silent"] = int(np.sum(~np.isfinite(np.asarray(first))))
     by = gradient.neuron_model.weights * (weights(hidden, active) != 0)
     return figures, {**trains.arrays(), "gradient": np.asarray(by).ravel()}
@@ -130,8 +138,8 @@ def _count(times: jax.Array) -> int:
 
 def reference(options: dict[str, Any]) -> tuple[dict[str, float], Arrays]:
     """The oracle's spike trains, from the store if the parameters are the same."""
-    hidden, active = options["hidden"], options["active"]
-    whole, (inputs, _) = weights(hidden, active), batch(active)
+    hidden, active, least = options["hidden"], options["active"], options.get("least")
+    whole, (inputs, _) = weights(hidden, active), batch(active, least)
     some = inputs[:CHECKED]
     constants = np.array([*CONSTANTS.values(), MAX_TIME])
     dependencies = {"w": whole, "in": some, "constants": constants}
@@ -153,4 +161,5 @@ def reference(options: dict[str, Any]) -> tuple[dict[str, float], Arrays]:
         ends = {"outputs": np.arange(0), "end": np.asarray(MAX_TIME)}
         return {**trains.arrays(), **ends}
 
-    return {}, cached(DATA / f"classifier_{active}_oracle.npz", dependencies, compute)
+    name = "_".join(str(n) for n in (active, least) if n is not None)
+    return {}, cached(DATA / f"classifier_{name}_oracle.npz", dependencies, compute)

@@ -69,11 +69,12 @@ def _this(solver: str, tolerance: float, bound: float = NUMERICAL_BOUND) -> Row:
     )
 
 
-def _classifier(active: int) -> Comparison:
+def _classifier(active: int, least: int | None = None) -> Comparison:
+    inputs = str(active) if least is None else f"{least} to {active}"
     return Comparison(
-        name=f"MNIST size 784-350-10, {active} inputs",
+        name=f"MNIST size 784-350-10, {inputs} inputs",
         worker="classifier",
-        options={"hidden": [350], "active": active},
+        options={"hidden": [350], "active": active, "least": least},
         rows=(Row("this"),),
     )
 
@@ -136,6 +137,7 @@ COMPARISONS |= {
     ),
     "mnist-150": _classifier(150),
     "mnist-400": _classifier(400),
+    "mnist-mixed": _classifier(720, 50),
     "eventprop-memory": Comparison(
         name="578 events per sample",
         worker="recurrent",

@@ -10,7 +10,7 @@ import pytest
 from oracle import lif
 
 from eventax import EvNN, FFEvNN
-from eventax._layers import _back
+from eventax._layers import _back, _blocks
 from eventax._layers._back import ROOM_FOR_ROUNDS, ROOM_FOR_STARTS
 from eventax.losses import first_spike_cross_entropy
 from eventax.neuron_models import (
@@ -247,6 +247,52 @@ def test_single_precision_against_the_oracle():
             min(truth.times[truth.neurons == k], default=np.inf) for k in (30, 31, 32)
         ]
         np.testing.assert_allclose(times, wanted, rtol=0, atol=1e-5)
+
+
+def slow_but(first, *others):
+    return [first, *(pytest.param(x, marks=pytest.mark.slow) for x in others)]
+
+
+@pytest.mark.parametrize("own", slow_but("inputs", "weights", "both", "nested"))
+def test_a_batch_in_blocks(monkeypatch, own):
+    """The same as all samples at once, some with more inputs than others."""
+    x = yin_yang_times(5).astype(float)
+    silent = np.arange(5) < np.array([0, 5, 2, 4, 1])[:, None]
+    x = jnp.asarray(np.where(silent[..., None], np.inf, x))
+    scales = jnp.linspace(0.8, 1.2, 5)
+
+    def everything(lanes, steps):
+        # Networks of equal settings share compiled code, so there are others each time.
+        monkeypatch.setattr(_blocks, "LANES", lanes)
+        net, _ = yin_yang_network(8, max_event_steps=steps, dtype=jnp.float64)
+        params, static = eqx.partition(net, eqx.is_array)
+
+        def first(params, scale, x):
+            weights = jax.tree.map(lambda p: p * scale, params)
+            return eqx.combine(weights, static).ttfs(x)
+
+        batch = {
+            "inputs": jax.vmap(first, (None, None, 0)),
+            "weights": jax.vmap(first, (None, 0, None)),
+            "both": jax.vmap(first, (None, 0, 0)),
+            "nested": jax.vmap(jax.vmap(first, (None, None, 0)), (None, 0, None)),
+        }[own]
+
+        def loss(params, scales, x):
+            scale = scales[1] if own == "inputs" else scales
+            seen = batch(params, scale, x[0] if own == "weights" else x)
+            return jnp.sum(jnp.where(jnp.isfinite(seen), jnp.cos(seen), 0)), seen
+
+        both = jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True)
+        (_, seen), gradients = jax.jit(both)(params, scales, x)
+        return np.asarray(seen), [np.asarray(g) for g in jax.tree.leaves(gradients)]
+
+    (wanted, others), (seen, gradients) = everything(10**9, 499), everything(16, 498)
+    assert np.isfinite(wanted).sum() >= 6
+    np.testing.assert_allclose(seen, wanted, rtol=1e-12)
+    for mine, theirs in zip(gradients, others, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-11, atol=1e-12)
+    assert max(np.abs(g).max() for g in others) > 1e-3
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ import jax.lax as lax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from .. import _stack
+from .._stack import Stack, room
 from ._derivative import add, add_in_batch
 from ._lanes import Lanes, land, travel
 from ._rounds import (
@@ -25,9 +25,9 @@ from ._rounds import (
     Progress,
     Spikes,
     Task,
+    a_round,
     begin,
     load,
-    room_for_rounds,
     run_stretch,
 )
 
@@ -65,20 +65,49 @@ class Start(NamedTuple):
         return cls(progress.lanes, spikes.number, spikes.fired, spikes.limit)
 
 
-class History(NamedTuple):
-    """Of a simulation, what is needed to go back through it.
+class Memory(NamedTuple):
+    """What each sample of a batch has for itself, on stacks, one for each block.
 
     There is a slot for the start of every window, followed by some for its further
     stretches, and a last one that is scrap. Behind the rounds that are kept there is
     room for those of one more stretch.
     """
 
-    starts: Start
+    starts: PyTree
+    rounds: PyTree
+
+
+class Notes(NamedTuple):
+    """What samples that go in step share."""
+
     before: Int[Array, " windows_and_end"]  # stretches before each window
     last: Int[Array, ""]  # window
-    rounds: Any
     stretch: Int[Array, " rounds"]  # to which a round belongs, -1 if it is none
     n_kept: Int[Array, ""]  # rounds
+
+
+class History(NamedTuple):
+    """Of a simulation, what is needed to go back through it."""
+
+    starts: Stack
+    rounds: Stack
+    before: Int[Array, " windows_and_end"]
+    last: Int[Array, ""]
+    stretch: Int[Array, " rounds"]
+    n_kept: Int[Array, ""]
+
+    @classmethod
+    def of(cls, memory: Memory, block: Int[Array, ""], notes: Notes) -> History:
+        starts, rounds = (Stack(entries, block) for entries in memory)
+        return cls(starts, rounds, *notes)
+
+    @property
+    def memory(self) -> Memory:
+        return Memory(self.starts.entries, self.rounds.entries)
+
+    @property
+    def notes(self) -> Notes:
+        return Notes(self.before, self.last, self.stretch, self.n_kept)
 
     @property
     def n_stretches(self) -> Int[Array, ""]:
@@ -90,7 +119,7 @@ class History(NamedTuple):
         `number` counts the window's stretches.
         """
         n_windows = self.before.shape[0] - 1
-        n_more = self.starts.number.shape[0] - n_windows - 1
+        n_more = self.starts.length - n_windows - 1
         used = self.before[window] - window
         kept = jnp.minimum(number, jnp.maximum(n_more - used, 0))
         slot = jnp.where(kept == 0, window, n_windows + used + kept - 1)
@@ -102,13 +131,13 @@ class History(NamedTuple):
         known = before[window + 1] - before[window]
         count = jnp.where(window > self.last, 0, known)
         slot, missing = self.slot(window, count)
-        scrap = self.starts.number.shape[0] - 1
+        scrap = self.starts.length - 1
         slot = jnp.where(missing > 0, scrap, slot)
-        starts = _stack.put(self.starts, slot, Start.of(progress))
+        starts = self.starts.put(slot, Start.of(progress))
         before = before.at[window + 1].set(before[window] + count + 1)
         return self._replace(starts=starts, before=before, last=window)
 
-    def put_rounds(self, rounds: Any, n: Int[Array, ""]) -> History:
+    def put_rounds(self, rounds: Stack, n: Int[Array, ""]) -> History:
         """With the `n` rounds of the latest stretch, which are on the stack."""
         places = jnp.arange(self.stretch.shape[0], dtype=jnp.int32)
         end = self.n_kept + n
@@ -126,10 +155,6 @@ class History(NamedTuple):
         return first, first + n
 
 
-# 0 where samples of a batch have their own, None where they share it.
-HISTORY_AXES = History(0, None, None, 0, None, None)  # pyright: ignore[reportArgumentType]
-
-
 class Gradient(NamedTuple):
     """By where lanes stand, and by what the layer was given."""
 
@@ -141,36 +166,47 @@ class Gradient(NamedTuple):
     times: Float[Array, "entries ..."]
 
 
-def no_history(task: Task, progress: Progress, n_windows: int) -> History:
-    """Before the first stretch."""
-    n = progress.lanes.t.shape[0]
+def room_for(task: Task, given: Given, n_blocks: int) -> Memory:
+    """Of one sample, so many stacks of either kind."""
+    lanes = begin(task, given).lanes
+    n, n_windows = lanes.t.shape[0], given.n_windows(task)
     n_more = min(n_windows * task.sizes.spikes // ROUNDS, ROOM_FOR_STARTS // n)
     # What the last window needs is there in any case.
     n_kept = min((n_windows - 1) * ROUNDS_PER_WINDOW, ROOM_FOR_ROUNDS // n)
+    return Memory(
+        room(Start.of(begin(task, given)), n_blocks, n_windows + n_more + 1),
+        room(a_round(lanes), n_blocks, n_kept + ROUNDS),
+    )
+
+
+def no_history(
+    task: Task, given: Given, memory: Memory, block: Int[Array, ""]
+) -> History:
+    """Before the first stretch."""
     zero = jnp.zeros((), jnp.int32)
-    return History(
-        starts=_stack.room(Start.of(progress), n_windows + n_more + 1),
-        before=jnp.zeros((n_windows + 1,), jnp.int32),
+    notes = Notes(
+        before=jnp.zeros((given.n_windows(task) + 1,), jnp.int32),
         last=zero - 1,
-        rounds=room_for_rounds(progress.lanes, n_kept + ROUNDS),
-        stretch=jnp.full((n_kept + ROUNDS,), -1, jnp.int32),
+        stretch=jnp.full((Stack(memory.rounds, block).length,), -1, jnp.int32),
         n_kept=zero,
     )
+    return History.of(memory, block, notes)
 
 
 def pull_back(
     task: Task, given: Given, history: History, by: Outcome, summed: bool
-) -> tuple[list[Array], PyTree]:
+) -> tuple[list[Array], PyTree, Memory]:
     """Cotangents of the senders' rows and of (params, z0, times), from the outcome's.
 
-    If `summed`, those of rows may be added up over a batch.
+    If `summed`, those of rows may be added up over a batch. Room for rounds is written
+    over, so the memory is returned.
     """
     asked = _last_asked(by)
 
     def body(carry: Any) -> Any:
         grad, rounds, window, s = carry
         slot, between = history.slot(window, s - history.before[window])
-        start = _stack.at(history.starts, slot)
+        start = history.starts.at(slot)
         spikes = begin(task, given).spikes._replace(
             number=start.number, fired=start.fired, limit=start.limit
         )
@@ -199,14 +235,13 @@ def pull_back(
     # Windows at the end of which nothing is asked have no derivative.
     window = lax.while_loop(
         lambda window: (
-            (window >= 0)
-            & ~eqxi.unvmap_any(asked >= _stack.at(history.starts, window).number)
+            (window >= 0) & ~eqxi.unvmap_any(asked >= history.starts.at(window).number)
         ),
         lambda window: window - 1,
         history.last,
     )
     carry = (grad, history.rounds, window, history.before[window + 1] - 1)
-    grad, *_ = lax.while_loop(lambda carry: carry[-1] >= 0, body, carry)
+    grad, rounds, *_ = lax.while_loop(lambda carry: carry[-1] >= 0, body, carry)
     times = grad.times
     times = times.at[0].add(jnp.sum(grad.t) if times.ndim == 1 else grad.t)
     flow, gauges = task.layer
@@ -214,14 +249,15 @@ def pull_back(
     _, marks = jax.vjp(lambda z0: [g.start(flow, model, z0) for g in gauges], given.z0)
     (by_z0,) = marks(grad.gauges)
     z0 = jax.tree.map(jnp.add, grad.z, by_z0)
-    return grad.senders, (grad.params, z0, times)
+    memory = history._replace(rounds=rounds).memory
+    return grad.senders, (grad.params, z0, times), memory
 
 
 def _through(
     task: Task,
     given: Given,
     number: Any,
-    kept: tuple[Any, Int[Array, ""], Int[Array, ""]],
+    kept: tuple[Stack, Int[Array, ""], Int[Array, ""]],
     grad: Gradient,
     by: Outcome,
     asked: Int[Array, ""],
@@ -237,7 +273,7 @@ def _through(
 
     def body(carry: Any) -> Any:
         t, z, gauges, params, by_rows, by_times, k = carry
-        lanes, halt, slot = _stack.at(rounds, k)
+        lanes, halt, slot = rounds.at(k)
 
         def again(params: Any, rows: Any, times: Any, t: Any, z: Any, gauges: Any):
             model = task.model(params)
@@ -259,7 +295,7 @@ def _through(
 
     def nothing(k: Any) -> Any:
         """Whether nothing is asked of a round and of those after it."""
-        entry = _stack.at(rounds, k)
+        entry = rounds.at(k)
         wanted = entry.halt.fires & (entry.slot <= asked)
         return (k >= first) & ~eqxi.unvmap_any(later | jnp.any(wanted))
 

@@ -9,7 +9,7 @@ that of one sample, which is batched afterwards like any other code.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +18,9 @@ from jax.core import ShapedArray
 from jax.custom_batching import custom_vmap
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, Int, PyTree
+
+from ._blocks import Blocks, samples_of_a_block
 
 
 class Operation:
@@ -27,12 +29,15 @@ class Operation:
     Arguments:
         run: (weights, inputs, fixed) -> outputs, a flat list of arrays.
         outputs: their shapes and types.
-        forth: the same, with what the way back needs: (outputs, history).
-        history_axes: of the history, 0 where samples of a batch have their own, None
-            where they share it.
-        pull: (weights, inputs, fixed, history, cotangents, summed) -> cotangents of
-            weights and inputs. If `summed`, the one of weights may be added up over a
-            batch, by `add_in_batch`.
+        forth: (weights, inputs, fixed, memory, block) -> (outputs, memory, notes) for
+            the way back. Each sample has its own memory; notes are shared by those that
+            go in step.
+        memory: number of blocks -> shapes and types of a sample's memory.
+        pull: (weights, inputs, fixed, memory, block, notes, cotangents, summed) ->
+            (cotangents of weights, of inputs, memory). If `summed`, those of weights
+            may be added up over a batch, by `add_in_batch`.
+        work: (weights, inputs, fixed) -> a number that grows with how long it takes.
+        lanes: how many things are done at once for one sample.
 
     `weights` and `inputs` are differentiable, `fixed` is not.
     """
@@ -41,12 +46,15 @@ class Operation:
         self,
         run: Callable[..., list[Array]],
         outputs: list[jax.ShapeDtypeStruct],
-        forth: Callable[..., tuple[list[Array], PyTree]],
-        history_axes: PyTree,
-        pull: Callable[..., tuple[list[Array], PyTree]],
+        forth: Callable[..., tuple[list[Array], PyTree, PyTree]],
+        memory: Callable[[int], PyTree],
+        pull: Callable[..., tuple[list[Array], PyTree, PyTree]],
+        work: Callable[..., Int[Array, ""]],
+        lanes: int,
     ):
         self.run, self.forth, self.pull = run, forth, pull
-        self.outputs, self.history_axes = outputs, history_axes
+        self.outputs, self.memory = outputs, memory
+        self.work, self.lanes = work, lanes
 
     def __call__(
         self, weights: list[Array], inputs: PyTree, fixed: PyTree
@@ -74,8 +82,8 @@ class Form(NamedTuple):
     def run(self, *flat: Array) -> list[Array]:
         return self.operation.run(*jax.tree.unflatten(self.tree, flat))
 
-    def forth(self, *flat: Array) -> tuple[list[Array], PyTree]:
-        return self.operation.forth(*jax.tree.unflatten(self.tree, flat))
+    def work(self, *flat: Array) -> Int[Array, ""]:
+        return self.operation.work(*jax.tree.unflatten(self.tree, flat))
 
 
 class Batch(NamedTuple):
@@ -91,44 +99,153 @@ class Batch(NamedTuple):
     def axes(self) -> tuple[int | None, ...]:
         return tuple(0 if batched else None for batched in self.batched)
 
+    def own(self, flat: Sequence[Array]) -> list[Array]:
+        """Those of the arguments of which each sample has its own."""
+        return [x for x, batched in zip(flat, self.batched, strict=False) if batched]
+
+    def shared(self, flat: Sequence[Array]) -> list[Array]:
+        """The others."""
+        return [x for x, b in zip(flat, self.batched, strict=False) if not b]
+
+    def merge(self, own: Sequence[Array], shared: Sequence[Array]) -> list[Array]:
+        """All of them in their order."""
+        parts = {True: iter(own), False: iter(shared)}
+        n = len(own) + len(shared)
+        return [next(parts[batched]) for batched in self.batched[:n]]
+
 
 Batches = tuple[Batch, ...]
 
 
-def _in_batches(function: Any, batches: Batches, out_axes: Any = 0) -> Any:
-    for batch in batches:
-        function = batch.vmap(function, batch.axes, out_axes)
-    return function
+class Plan(NamedTuple):
+    """How all batches of an operation, the innermost first, are gone through."""
+
+    batches: Batches  # that are done at once
+    blocks: Blocks | None  # one after the other
+
+    @classmethod
+    def of(cls, form: Form, batches: Batches, flat: Sequence[Array]) -> Plan:
+        """Only a batch that is the only one is cut into blocks."""
+        if len(batches) != 1:
+            return cls(batches, None)
+        (batch,) = batches
+        size = samples_of_a_block(batch.size, form.operation.lanes)
+        if size == batch.size:
+            return cls(batches, None)
+        work = jax.vmap(form.work, batch.axes, axis_size=batch.size)(*flat)
+        return cls((batch._replace(size=size),), Blocks.by(work, size))
+
+    @property
+    def n_blocks(self) -> int:
+        return 1 if self.blocks is None else len(self.blocks.samples)
+
+    def go(self, step: Any, carry: Any, flat: Sequence[Array], *rest: Any) -> Any:
+        """Like `lax.scan`, by step(carry, number of the block, its `flat`, *rest)."""
+        if self.blocks is None:
+            return step(carry, jnp.zeros((), jnp.int32), flat, *rest)
+        (batch,) = self.batches
+        shared = batch.shared(flat)
+
+        def body(carry: Any, given: Any) -> Any:
+            number, own, rest = given
+            return step(carry, number, batch.merge(own, shared), *rest)
+
+        own = [self.blocks.cut(x) for x in batch.own(flat)]
+        numbers = jnp.arange(self.n_blocks, dtype=jnp.int32)
+        return jax.lax.scan(body, carry, (numbers, own, rest))
+
+    def join(self, outputs: list[Array]) -> list[Array]:
+        """Outputs of blocks, each sample's at its place in the batch."""
+        if self.blocks is None:
+            return outputs
+        return [self.blocks.join(x) for x in outputs]
 
 
-def _pull(form: Form, batches: Batches, flat: Any, history: Any, by: Any) -> list[Any]:
+def _run(form: Form, batches: Batches, flat: Sequence[Array]) -> list[Array]:
+    """Outputs without a derivative."""
+    plan = Plan.of(form, batches, flat)
+    run = form.run
+    for batch in plan.batches:
+        run = batch.vmap(run, batch.axes)
+    _, outputs = plan.go(lambda carry, _, flat: (carry, run(*flat)), None, flat)
+    return plan.join(outputs)
+
+
+def _forth(form: Form, batches: Batches, flat: Sequence[Array]) -> Any:
+    """Outputs, memory and notes."""
+
+    def forth(flat: Any, memory: Any, block: Any) -> Any:
+        args = jax.tree.unflatten(form.tree, flat)
+        return form.operation.forth(*args, memory, block)
+
+    plan = Plan.of(form, batches, flat)
+    for batch in plan.batches:
+        forth = batch.vmap(forth, (batch.axes, 0, None), (0, 0, None))
+
+    def step(memory: Any, block: Any, flat: Sequence[Array]) -> Any:
+        outputs, memory, notes = forth(tuple(flat), memory, block)
+        return memory, (outputs, notes)
+
+    sizes = tuple(batch.size for batch in reversed(plan.batches))
+    memory = jax.tree.map(
+        lambda x: jnp.zeros((*sizes, *x.shape), x.dtype),
+        form.operation.memory(plan.n_blocks),
+    )
+    memory, (outputs, notes) = plan.go(step, memory, flat)
+    return plan.join(outputs), memory, notes
+
+
+def _pull(
+    form: Form,
+    batches: Batches,
+    flat: Sequence[Array],
+    memory: Any,
+    notes: Any,
+    by: Any,
+) -> list[Array]:
     """Cotangents of the differentiable arguments."""
 
-    def one(flat: Any, history: Any, by: Any) -> list[Array]:
+    def pull(flat: Any, memory: Any, block: Any, notes: Any, by: Any) -> Any:
         args = jax.tree.unflatten(form.tree, flat)
         summed = len(batches) > 0
-        return jax.tree.leaves(form.operation.pull(*args, history, by, summed))
+        *found, memory = form.operation.pull(*args, memory, block, notes, by, summed)
+        return jax.tree.leaves(found), memory
 
-    pull = one
-    for batch in batches:
-        pull = _pull_batch(form, batch, pull, form.linear(len(flat)))
-    return pull(tuple(flat), history, by)
+    plan = Plan.of(form, batches, flat)
+    for batch in plan.batches:
+        pull = _pull_batch(form, batch, pull)
+    if plan.blocks is None:
+        zero = jnp.zeros((), jnp.int32)
+        return pull(tuple(flat), memory, zero, notes, by)[0]
+    (batch,) = plan.batches
+
+    def step(carry: Any, block: Any, flat: Sequence[Array], notes: Any, by: Any) -> Any:
+        total, memory = carry
+        found, memory = pull(tuple(flat), memory, block, notes, by)
+        total = jax.tree.map(jnp.add, total, batch.shared(found))
+        return (total, memory), batch.own(found)
+
+    zero = [jnp.zeros_like(x) for x in batch.shared(flat[: form.linear(len(flat))])]
+    by = [plan.blocks.cut_once(x) for x in by]
+    (total, _), own = plan.go(step, (zero, memory), flat, notes, by)
+    return batch.merge(plan.join(own), total)
 
 
-def _pull_batch(form: Form, batch: Batch, inside: Any, n: int) -> Any:
+def _pull_batch(form: Form, batch: Batch, inside: Any) -> Any:
     """Of one more batch: what its samples share gets the sum of their cotangents."""
-    axes = batch.axes[:n]
+    axes = batch.axes[: form.linear(len(batch.axes))]
     # Weights that are shared are added up inside, all else here.
     weights = range(form.n_weights)
     out_axes = [None if k in weights and a is None else 0 for k, a in enumerate(axes)]
-    in_axes = (batch.axes, form.operation.history_axes, 0)
+    every = batch.vmap(inside, (batch.axes, 0, None, None, 0), (out_axes, 0))
 
-    def pull(flat: Any, history: Any, by: Any) -> list[Array]:
-        parts = batch.vmap(inside, in_axes, out_axes)(flat, history, by)
-        return [
+    def pull(flat: Any, memory: Any, block: Any, notes: Any, by: Any) -> Any:
+        parts, memory = every(flat, memory, block, notes, by)
+        sums = [
             jnp.sum(part, axis=0) if a is None and k not in weights else part
             for k, (part, a) in enumerate(zip(parts, axes, strict=True))
         ]
+        return sums, memory
 
     return pull
 
@@ -140,7 +257,7 @@ _tangent_p.multiple_results = True
 
 
 def _outputs(*flat: Array, form: Form, batches: Batches) -> list[Array]:
-    return _in_batches(form.run, batches)(*flat)
+    return _run(form, batches, flat)
 
 
 def _shapes(*_: Any, form: Form, batches: Batches) -> list[Any]:
@@ -169,8 +286,7 @@ def _batched(
 
 
 def _jvp(primals: Any, tangents: Any, *, form: Form, batches: Batches) -> Any:
-    axes = (0, form.operation.history_axes)
-    outputs, history = _in_batches(form.forth, batches, axes)(*primals)
+    outputs, *history = _forth(form, batches, primals)
     n = form.linear(len(primals))
     moved = [ad.instantiate_zeros(t) for t in tangents[:n]]
     # Their derivatives, and those of the history, are never asked for.
@@ -200,7 +316,8 @@ def _transpose(
     n = form.linear(n_in)
     flat, rest = args[n : n + n_in], args[n + n_in :]
     by = [ad.instantiate_zeros(x) for x in by]
-    found = _pull(form, batches, flat, jax.tree.unflatten(history, rest), by)
+    memory, notes = jax.tree.unflatten(history, rest)
+    found = _pull(form, batches, flat, memory, notes, by)
     wanted = [ad.is_undefined_primal(x) for x in args[:n]]
     found = [x if w else None for x, w in zip(found, wanted, strict=True)]
     return found + [None] * (len(args) - n)

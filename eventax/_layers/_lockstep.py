@@ -10,7 +10,7 @@ import jax.lax as lax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
-from ._back import HISTORY_AXES, History, Outcome, no_history, pull_back
+from ._back import History, Memory, Notes, Outcome, no_history, pull_back, room_for
 from ._derivative import Operation
 from ._rounds import Given, Progress, Task, begin, run_stretch, unfinished
 
@@ -29,21 +29,31 @@ def simulate_layer(task: Task, given: Given) -> Outcome:
     def run(*args: Any) -> list[Array]:
         return jax.tree.leaves(_run(task, whole(*args)))
 
-    def forth(*args: Any) -> tuple[list[Array], History]:
-        outcome, history = _forth(task, whole(*args))
-        return jax.tree.leaves(outcome), history
+    def forth(*args: Any) -> tuple[list[Array], Memory, Notes]:
+        *rest, memory, block = args
+        outcome, history = _forth(task, whole(*rest), memory, block)
+        return jax.tree.leaves(outcome), history.memory, history.notes
 
-    def pull(weights: Any, inputs: Any, fixed: Any, history: Any, by: Any, s: bool):
+    def pull(*args: Any) -> tuple[list[Array], Any, Memory]:
+        *rest, memory, block, notes, by, summed = args
         # Whole numbers have no cotangent.
         by = iter(by)
         leaves = [
             next(by) if jnp.issubdtype(x.dtype, jnp.inexact) else None for x in shapes
         ]
         outcome = jax.tree.unflatten(form, leaves)
-        return pull_back(task, whole(weights, inputs, fixed), history, outcome, s)
+        history = History.of(memory, block, notes)
+        return pull_back(task, whole(*rest), history, outcome, summed)
+
+    def work(weights: list[Array], inputs: Any, fixed: Any) -> Array:
+        return fixed.length
+
+    def memory(n_blocks: int) -> Memory:
+        return jax.eval_shape(lambda: room_for(task, given, n_blocks))
 
     shapes, form = jax.tree.flatten(jax.eval_shape(lambda: _run(task, given)))
-    operation = Operation(run, shapes, forth, HISTORY_AXES, pull)
+    lanes = given.senders[0].shape[1]
+    operation = Operation(run, shapes, forth, memory, pull, work, lanes)
     inputs = (given.params, given.z0, given.arrivals.times)
     fixed = given.arrivals._replace(times=None)
     return jax.tree.unflatten(form, operation(given.senders, inputs, fixed))
@@ -61,7 +71,9 @@ def _run(task: Task, given: Given) -> Outcome:
     return _outcome(lax.while_loop(cond, body, begin(task, given)))
 
 
-def _forth(task: Task, given: Given) -> tuple[Outcome, History]:
+def _forth(
+    task: Task, given: Given, memory: Memory, block: Any
+) -> tuple[Outcome, History]:
     """The same, and what the way back needs."""
 
     def body(carry: Any) -> Any:
@@ -74,9 +86,7 @@ def _forth(task: Task, given: Given) -> tuple[Outcome, History]:
     def cond(carry: Any) -> Bool[Array, ""]:
         return eqxi.unvmap_any(unfinished(task, given, carry[0]))
 
-    n_windows = given.arrivals.senders.shape[0] // task.sizes.window
-    progress = begin(task, given)
-    carry = (progress, no_history(task, progress, n_windows))
+    carry = (begin(task, given), no_history(task, given, memory, block))
     progress, history = lax.while_loop(cond, body, carry)
     return _outcome(progress), history
 

@@ -15,8 +15,8 @@ import jax.lax as lax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from .. import _stack
 from .._engine import IDLE
+from .._stack import Stack
 from ._arrivals import Arrivals, Window, rows_of, window_at
 from ._lanes import Halt, Lanes, Layer, find, land, travel
 
@@ -53,6 +53,9 @@ class Given(NamedTuple):
     senders: list[Float[Array, "senders neurons"]]
     z0: PyTree
     arrivals: Arrivals
+
+    def n_windows(self, task: Task) -> int:
+        return self.arrivals.senders.shape[0] // task.sizes.window
 
 
 class Spikes(NamedTuple):
@@ -120,13 +123,17 @@ def load(task: Task, given: Given, number: Any) -> tuple[Window, list[Array]]:
     return window, rows_of(given.senders, window.senders)
 
 
-def room_for_rounds(lanes: Lanes, number: int) -> Any:
-    """A stack for so many rounds."""
-    return _stack.room(Round(lanes, _nowhere(lanes), lanes.entry), number)
+def a_round(lanes: Lanes) -> Round:
+    """One in which nothing happens."""
+    return Round(lanes, _nowhere(lanes), lanes.entry)
 
 
 def run_stretch(
-    task: Task, given: Given, progress: Progress, rounds: Any = None, first: Any = 0
+    task: Task,
+    given: Given,
+    progress: Progress,
+    rounds: Stack | None = None,
+    first: Any = 0,
 ) -> tuple[Progress, Any, Int[Array, ""]]:
     """Rounds in one window, until it is done or there have been `ROUNDS`.
 
@@ -156,7 +163,7 @@ def run_stretch(
         if seen is not None and window.seen is not None:
             seen = _see(seen, window.seen, passed)
         if rounds is not None:
-            rounds = _stack.put(rounds, first + k, Round(lanes, halt, slot))
+            rounds = rounds.put(first + k, Round(lanes, halt, slot))
         # Who is done stays past the window: nobody asks where it goes.
         entry = jnp.where(spikes.fired < most, new.entry, size)
         busy = eqxi.unvmap_any(entry < size)
