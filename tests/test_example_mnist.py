@@ -113,16 +113,28 @@ def test_the_loss_falls(example, folder, whole_run):
 
 
 @pytest.mark.slow  # compiles its own epoch
-def test_readouts_that_fire(example, folder):
-    out = folder / "first"
-    args = [*SMALL, "--npz", str(folder / "images.npz"), "--loss", "first"]
+@pytest.mark.parametrize("loss", ["integral", "first"])
+def test_other_ways_to_tell_the_class(example, folder, loss):
+    out = folder / loss
+    args = [*SMALL, "--npz", str(folder / "images.npz"), "--loss", loss]
     summary = example.main([*args, "--epochs", "4", "--out", str(out)])
     assert summary["test_samples"] == N["train"] // 5
+    assert summary["curves"]["loss"][-1] < summary["curves"]["loss"][0]
     assert {path.stem for path in out.glob("*.png")} == PICTURES
     story = json.loads((out / "summary.json").read_text("utf-8"))
-    assert story["settings"]["loss"] == "first"
+    assert story["settings"]["loss"] == loss
     network, _ = load_evnn(out / "network.eventax", None)
-    assert isinstance(network.neuron_model, LIF)
+    assert isinstance(network.neuron_model, LIF) == (loss == "first")
+
+
+def test_loss_of_integrals(example):
+    """Cross-entropy of integrals in units of 10 ms times that of the potential."""
+    task = example.make_task("integral", 10, 0)
+    outputs = np.array([[30.0, 10.0, 20.0]])
+    wanted = np.log(np.sum(np.exp(outputs / 10))) - 2.0
+    loss = task.loss(None, jnp.asarray(outputs), jnp.asarray([2]))
+    np.testing.assert_allclose(loss, wanted, rtol=1e-6)
+    assert task.decide(jnp.asarray(outputs)) == 0
 
 
 def test_pixels_are_told_by_time(example):
