@@ -75,7 +75,6 @@ T_INPUT, T_END = 20.0, 40.0  # ms
 SHAPE = (28, 28)
 IN_SIZE, N_CLASSES = 28 * 28, 10
 INTEGRAL_UNIT = 10.0  # ms
-DROPPED = 0.2  # part of the input spikes that are lost in training
 SETS = {"mnist": mnist, "fashion_mnist": fashion_mnist}
 MNIST_SPIKES = 150.0  # of a sample, on average
 N_SHOWN = 3  # samples in the raster
@@ -131,8 +130,8 @@ def input_spikes(pixels: Any) -> jax.Array:
     return latency(values, t_max=T_INPUT, threshold=1.5 / 255.0)
 
 
-def disturb(key: jax.Array, times: jax.Array, *, shift: int) -> jax.Array:
-    """Some spikes are lost, and the image is moved by up to `shift` pixels.
+def disturb(key: jax.Array, times: jax.Array, *, shift: int, drop: float) -> jax.Array:
+    """Spikes are lost, the part `drop`, and images are moved by up to `shift` pixels.
 
     What leaves the frame is lost, and what comes in from outside is black.
     """
@@ -142,11 +141,11 @@ def disturb(key: jax.Array, times: jax.Array, *, shift: int) -> jax.Array:
         corner = jax.random.randint(move_key, (2,), 0, 2 * shift + 1)
         moved = jax.lax.dynamic_slice(around, corner, SHAPE)
         times = moved.reshape(times.shape)
-    return drop_spikes(drop_key, times, DROPPED)
+    return drop_spikes(drop_key, times, drop)
 
 
 @cache  # equal ones share a compilation
-def make_task(loss: str, n_hidden: int, shift: int) -> Task:
+def make_task(loss: str, n_hidden: int, shift: int = 0, drop: float = 0.0) -> Task:
     """Which readout is highest, or has the largest integral, or fires first?"""
     if loss == "max":
         read, decide, objective = FFEvNN.max_over_time, highest_output, highest_loss
@@ -159,7 +158,7 @@ def make_task(loss: str, n_hidden: int, shift: int) -> Task:
         )
     return Task(
         encode=input_spikes,
-        disturb=partial(disturb, shift=shift),
+        disturb=partial(disturb, shift=shift, drop=drop),
         read=read,
         loss=objective,
         decide=decide,
@@ -325,6 +324,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "with a larger SD",
     )
     parser.add_argument(
+        "--drop",
+        type=float,
+        default=0.2,
+        help="part of the input spikes that are lost in training",
+    )
+    parser.add_argument(
         "--shift",
         type=int,
         default=0,
@@ -345,6 +350,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         np.isfinite(args.input_weights).all() and args.input_weights[1] >= 0
     ):
         parser.error("--input-weights must be finite, and SD not negative")
+    if not 0 <= args.drop <= 1:
+        parser.error("--drop must lie in 0..1")
     if not 0 <= args.shift < min(SHAPE):
         parser.error(f"--shift must be at least 0 and less than {min(SHAPE)}")
     return args
@@ -357,7 +364,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         splits = load_samples(args)
     except FileNotFoundError as error:
         raise SystemExit(f"{error} (--data)") from error
-    task = make_task(args.loss, args.hidden, args.shift)
+    task = make_task(args.loss, args.hidden, args.shift, args.drop)
     keywords = network_keywords(args.loss, args.hidden)
     n_spikes = float(np.sum(splits.train.data > 1) / len(splits.train.labels))
     network = make_network(args.loss, args.seed, keywords, n_spikes, args.input_weights)

@@ -99,7 +99,7 @@ def test_the_loss_falls(example, folder, whole_run):
     _, out = whole_run
     args = example.parse_args([*SMALL, "--data", str(folder)])
     train = example.load_samples(args).train
-    task = example.make_task("max", 10, 0)
+    task = example.make_task("max", 10)
     keywords = example.network_keywords("max", 10)
     trained, _ = load_evnn(out / "network.eventax", None)
     losses = []
@@ -129,7 +129,7 @@ def test_other_ways_to_tell_the_class(example, folder, loss):
 
 def test_loss_of_integrals(example):
     """Cross-entropy of integrals in units of 10 ms times that of the potential."""
-    task = example.make_task("integral", 10, 0)
+    task = example.make_task("integral", 10)
     outputs = np.array([[30.0, 10.0, 20.0]])
     wanted = np.log(np.sum(np.exp(outputs / 10))) - 2.0
     loss = task.loss(None, jnp.asarray(outputs), jnp.asarray([2]))
@@ -146,28 +146,28 @@ def test_pixels_are_told_by_time(example):
     assert np.all(np.isinf(times[3:]))
 
 
-def test_a_fifth_of_the_spikes_is_lost_in_training(example):
-    task = example.make_task("max", 10, 0)
+def test_a_part_of_the_spikes_is_lost_in_training(example):
+    assert example.parse_args([]).drop == 0.2
+    task = example.make_task("max", 10, drop=0.2)
     times = task.disturb(jax.random.PRNGKey(0), jnp.zeros((5000, 1)))
     # Five standard errors of 5000 draws.
     assert abs(np.isinf(times).mean() - 0.2) < 5 * np.sqrt(0.16 / 5000)
 
 
-def test_images_are_moved_in_training(example, monkeypatch):
-    monkeypatch.setattr(example, "DROPPED", 0.0)
+def test_images_are_moved_in_training(example):
     keys = jax.random.split(jax.random.PRNGKey(0), 200)
     # A spike at the upper edge and one further in.
     image = np.full((28, 28), np.inf)
     image[0, 5], image[10, 20] = 1.0, 2.0
     times = jnp.asarray(image.reshape(784, 1))
-    moved = jax.vmap(lambda key: example.disturb(key, times, shift=1))(keys)
+    moved = jax.vmap(lambda key: example.disturb(key, times, shift=1, drop=0.0))(keys)
     moved = np.asarray(moved).reshape(-1, 28, 28)
     places = [tuple(np.argwhere(m == 2.0)[0] - [10, 20]) for m in moved]
     assert set(places) == {(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)}
     for (y, x), m in zip(places, moved, strict=True):
         assert np.isfinite(m).sum() == (1 if y < 0 else 2)
         assert y < 0 or m[y, 5 + x] == 1.0
-    still = example.disturb(keys[0], times, shift=0)
+    still = example.disturb(keys[0], times, shift=0, drop=0.0)
     np.testing.assert_array_equal(still, times)
 
 
@@ -227,6 +227,7 @@ def test_missing_files_and_wrong_images_are_named(example, tmp_path):
         ("--train", ["0"], "must be at least 1"),
         ("--test", ["0"], "must be at least 1"),
         ("--lr", ["-1"], "must be positive"),
+        ("--drop", ["1.5"], "must lie in 0..1"),
         ("--input-weights", ["0", "-1"], "must be finite, and SD not negative"),
         ("--input-weights", ["nan", "1"], "must be finite, and SD not negative"),
     ],
