@@ -295,6 +295,24 @@ def test_a_batch_in_blocks(monkeypatch, own):
     assert max(np.abs(g).max() for g in others) > 1e-3
 
 
+@pytest.mark.parametrize(
+    ("batch", "lanes", "size"),
+    [
+        (0, 10, 0),
+        (64, 64, 64),
+        (64, 65, 32),
+        (64, 350, 11),
+        (7, 10**4, 1),
+        (50, 90, 25),
+    ],
+)
+def test_blocks_are_even_and_not_too_large(monkeypatch, batch, lanes, size):
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+    assert _blocks.samples_of_a_block(batch, lanes) == size
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert _blocks.samples_of_a_block(batch, lanes) == batch
+
+
 @pytest.mark.slow
 def test_a_batch_is_its_samples():
     """`vmap` over inputs, over parameters, and of the gradient."""

@@ -23,7 +23,7 @@ def samples_of_a_block(batch: int, lanes: int) -> int:
     if jax.default_backend() != "cpu":
         return batch
     most = max(LANES // lanes, 1)
-    n_blocks = -(-batch // most)
+    n_blocks = max(-(-batch // most), 1)
     return -(-batch // n_blocks)
 
 
