@@ -8,7 +8,7 @@ import pytest
 from marks import slow
 from oracle import lif, qif
 
-from eventax import EvNN
+from eventax import EvNN, FFEvNN
 from eventax.neuron_models import LIF, QIF
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -100,6 +100,38 @@ def test_very_long_silence(model):
 
 
 # Inputs
+
+
+@pytest.mark.parametrize(
+    ("layered", "own"),
+    [
+        (False, "weights"),
+        (True, "inputs"),
+        slow(False, "inputs"),
+        slow(True, "weights"),
+    ],
+)
+def test_an_empty_batch(layered, own):
+    if layered:
+        keywords = {"layers": [2, 1], "neuron_model": LIF, "in_size": 2}
+        keywords |= {"init_weights": 1.0, "init_bias": 0.0, "dtype": F64}
+        net = FFEvNN(**keywords, max_solver_time=40.0, **LIF_CONSTANTS)
+    else:
+        net = network(LIF, np.ones((4, 2)), 0.0)
+    params, static = eqx.partition(net, eqx.is_array)
+    n = {"inputs": None, "weights": 0}[own], {"inputs": 0, "weights": None}[own]
+    if own == "weights":
+        params = jax.tree.map(lambda p: jnp.zeros((0, *p.shape), p.dtype), params)
+    inputs = jnp.ones((0, 2, 1) if own == "inputs" else (2, 1))
+
+    def loss(params):
+        first = jax.vmap(lambda p, x: eqx.combine(p, static).ttfs(x), n)
+        return jnp.sum(first(params, inputs))
+
+    value, gradient = jax.jit(jax.value_and_grad(loss))(params)
+    assert value == 0
+    for mine, given in zip(*map(jax.tree.leaves, (gradient, params)), strict=True):
+        np.testing.assert_array_equal(mine, np.zeros(given.shape))
 
 
 def test_order_and_padding_of_inputs_do_not_matter():

@@ -8,6 +8,7 @@ from ._status import (
     OK,
     TOO_MANY_EVENTS,
     TOO_MANY_STEPS,
+    checked,
     faults,
     messages_by_status,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "TOO_MANY_STEPS",
     "Run",
     "Settings",
+    "checked",
     "faults",
     "first_spikes",
     "messages_by_status",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
-import equinox.internal as eqxi
 import jax
 import jax.lax as lax
 import jax.numpy as jnp
@@ -18,7 +18,13 @@ from ._schedule import schedule
 from ._sender_rows import split_senders
 from ._settings import Settings
 from ._simulate import simulate
-from ._status import OK, faults, messages_by_status, queue_messages, queue_room
+from ._status import (
+    checked,
+    faults,
+    messages_by_status,
+    queue_messages,
+    queue_room,
+)
 
 
 class Run(NamedTuple):
@@ -96,9 +102,7 @@ def run(
     if delays is not None:
         messages += queue_messages(settings)
 
-    def check(tree: PyTree, status: Int[Array, ""]) -> PyTree:
-        return eqxi.branched_error_if(tree, status > OK, status, messages)
-
+    check = partial(checked, messages=messages)
     outcome = simulate(problem, inputs, chunk_length, n_chunks, check)
     results = outcome.results
     status = lax.stop_gradient(outcome.status)

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .. import _stack
+from .._largest import largest
 from . import _event as ev
 from ._iterate import (
     Core,
@@ -138,7 +139,7 @@ def simulate(
 
     def back(residuals, gradient: Outcome):
         inputs, history, counts = residuals
-        n_used = eqxi.unvmap_max(counts.chunks)
+        n_used = largest(counts.chunks)
 
         def body(carry):
             grad, entries, length, lost, chunk = carry
@@ -279,7 +280,7 @@ def _pull_chunk(
             entry = entry._replace(event=event._replace(kind=kind, route=route))
         return _pull(problem, inputs, results, entry, grad), k - 1
 
-    last = eqxi.unvmap_max(length) - 1
+    last = largest(length) - 1
     grad, _ = lax.while_loop(lambda carry: carry[1] >= 0, body, (grad, last))
     return grad
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import equinox.internal as eqxi
 import jax.lax as lax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from .._largest import largest
 from ._run import Run
 
 
@@ -35,7 +35,7 @@ def _slots_by_neuron(
     neuron at once takes as long as the list has room, for each of them.
     """
     n_chosen, room = neurons.shape[0], run.neurons.shape[0]
-    n_spikes = eqxi.unvmap_max(jnp.sum(run.neurons >= 0))
+    n_spikes = largest(jnp.sum(run.neurons >= 0))
     # The last row is for all who are not chosen, the last column for what is left out.
     rows = jnp.full(run.first.shape, n_chosen).at[neurons].set(jnp.arange(n_chosen))
     counts = jnp.zeros(n_chosen + 1, jnp.int32)

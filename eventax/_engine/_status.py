@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import equinox.internal as eqxi
+import jax.lax as lax
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+from jaxtyping import Array, Int, PyTree
 
+from .._largest import largest
 from ._settings import Settings
 
 OK = 0
@@ -43,6 +46,13 @@ def faults(
         if d is not None:
             problem = jnp.where(~jnp.all(jnp.isfinite(d)), DELAY_NOT_FINITE, problem)
     return problem
+
+
+def checked(tree: PyTree, status: Int[Array, ""], messages: list[str]) -> PyTree:
+    """The tree; raises the message of the status unless it is OK, also under `jit`."""
+    # Of a batch, which may be empty.
+    worst = largest(lax.stop_gradient(status))
+    return eqxi.branched_error_if(tree, worst > OK, worst, messages)
 
 
 def queue_room(settings: Settings) -> int:

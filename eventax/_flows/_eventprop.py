@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import diffrax
 import equinox as eqx
-import equinox.internal as eqxi
 import jax
 import jax.lax as lax
 import jax.numpy as jnp
@@ -26,6 +25,7 @@ import numpy as np
 import optimistix as optx
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from .._largest import largest
 from ._base import AbstractFlow, Gaps, Scalar, Segment
 
 # A state that forgets its past cannot be followed back in time for long: its error
@@ -360,7 +360,7 @@ def _backwards(way: Way, body: Any, carry: Any) -> Any:
         (start, z_start), (stop, z_stop) = pick(first), pick(last)
         return body(carry, start, stop, z_start, z_stop)
 
-    most = eqxi.unvmap_max(way.parts)
+    most = largest(way.parts)
     return lax.fori_loop(0, most, step, carry)
 
 

@@ -91,67 +91,60 @@ class History(NamedTuple):
 
     starts: Stack
     rounds: Stack
-    before: Int[Array, " windows_and_end"]
-    last: Int[Array, ""]
-    stretch: Int[Array, " rounds"]
-    n_kept: Int[Array, ""]
+    notes: Notes
 
     @classmethod
     def of(cls, memory: Memory, block: Int[Array, ""], notes: Notes) -> History:
         starts, rounds = (Stack(entries, block) for entries in memory)
-        return cls(starts, rounds, *notes)
+        return cls(starts, rounds, notes)
 
     @property
     def memory(self) -> Memory:
         return Memory(self.starts.entries, self.rounds.entries)
-
-    @property
-    def notes(self) -> Notes:
-        return Notes(self.before, self.last, self.stretch, self.n_kept)
-
-    @property
-    def n_stretches(self) -> Int[Array, ""]:
-        return self.before[self.last + 1]
 
     def slot(self, window: Any, number: Any) -> tuple[Int[Array, ""], Int[Array, ""]]:
         """Of a stretch, the nearest start before it, and how many stretches between.
 
         `number` counts the window's stretches.
         """
-        n_windows = self.before.shape[0] - 1
+        before = self.notes.before
+        n_windows = before.shape[0] - 1
         n_more = self.starts.length - n_windows - 1
-        used = self.before[window] - window
+        used = before[window] - window
         kept = jnp.minimum(number, jnp.maximum(n_more - used, 0))
         slot = jnp.where(kept == 0, window, n_windows + used + kept - 1)
         return slot, number - kept
 
     def put_start(self, progress: Progress) -> History:
         """With the next stretch's start, in the scrap slot where there is no other."""
-        window, before = progress.window, self.before
+        window, before = progress.window, self.notes.before
         known = before[window + 1] - before[window]
-        count = jnp.where(window > self.last, 0, known)
+        count = jnp.where(window > self.notes.last, 0, known)
         slot, missing = self.slot(window, count)
         scrap = self.starts.length - 1
         slot = jnp.where(missing > 0, scrap, slot)
         starts = self.starts.put(slot, Start.of(progress))
         before = before.at[window + 1].set(before[window] + count + 1)
-        return self._replace(starts=starts, before=before, last=window)
+        notes = self.notes._replace(before=before, last=window)
+        return self._replace(starts=starts, notes=notes)
 
     def put_rounds(self, rounds: Stack, n: Int[Array, ""]) -> History:
         """With the `n` rounds of the latest stretch, which are on the stack."""
-        places = jnp.arange(self.stretch.shape[0], dtype=jnp.int32)
-        end = self.n_kept + n
-        new = jnp.where(places < end, self.n_stretches - 1, -1)
-        stretch = jnp.where(places < self.n_kept, self.stretch, new)
+        before, last, stretch, n_kept = self.notes
+        places = jnp.arange(stretch.shape[0], dtype=jnp.int32)
+        end = n_kept + n
+        new = jnp.where(places < end, before[last + 1] - 1, -1)
+        stretch = jnp.where(places < n_kept, stretch, new)
         fits = end <= places.shape[0] - ROUNDS
-        n_kept = jnp.where(fits, end, self.n_kept)
-        return self._replace(rounds=rounds, stretch=stretch, n_kept=n_kept)
+        n_kept = jnp.where(fits, end, n_kept)
+        notes = self.notes._replace(stretch=stretch, n_kept=n_kept)
+        return self._replace(rounds=rounds, notes=notes)
 
     def rounds_of(self, s: Any) -> tuple[Int[Array, ""], Int[Array, ""]]:
         """Begin and end of a stretch's rounds on the stack; equal if not there."""
-        own = self.stretch == s
+        own = self.notes.stretch == s
         n = jnp.sum(own, dtype=jnp.int32)
-        first = jnp.where(n > 0, jnp.argmax(own).astype(jnp.int32), self.n_kept)
+        first = jnp.where(n > 0, jnp.argmax(own).astype(jnp.int32), self.notes.n_kept)
         return first, first + n
 
 
@@ -202,10 +195,11 @@ def pull_back(
     over, so the memory is returned.
     """
     asked = _last_asked(by)
+    before = history.notes.before
 
     def body(carry: Any) -> Any:
         grad, rounds, window, s = carry
-        slot, between = history.slot(window, s - history.before[window])
+        slot, between = history.slot(window, s - before[window])
         start = history.starts.at(slot)
         spikes = begin(task, given).spikes._replace(
             number=start.number, fired=start.fired, limit=start.limit
@@ -225,7 +219,7 @@ def pull_back(
         kept = (rounds, first, end)
         grad = _through(task, given, window, kept, grad, by, asked, summed)
         s = s - 1
-        return grad, rounds, window - jnp.where(s < history.before[window], 1, 0), s
+        return grad, rounds, window - jnp.where(s < before[window], 1, 0), s
 
     zeros = jax.tree.map(jnp.zeros_like, given)
     t = jnp.zeros_like(by.gauges[0] if by.gauges else given.senders[0][0])
@@ -238,9 +232,9 @@ def pull_back(
             (window >= 0) & ~eqxi.unvmap_any(asked >= history.starts.at(window).number)
         ),
         lambda window: window - 1,
-        history.last,
+        history.notes.last,
     )
-    carry = (grad, history.rounds, window, history.before[window + 1] - 1)
+    carry = (grad, history.rounds, window, before[window + 1] - 1)
     grad, rounds, *_ = lax.while_loop(lambda carry: carry[-1] >= 0, body, carry)
     times = grad.times
     times = times.at[0].add(jnp.sum(grad.t) if times.ndim == 1 else grad.t)

@@ -87,10 +87,14 @@ class Form(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """One `vmap` around an operation; batched arguments have the batch first."""
+    """One `vmap` around an operation; batched arguments have the batch first.
+
+    `block` is how many samples are done at once where it is the only `vmap`.
+    """
 
     size: int
     batched: tuple[bool, ...]
+    block: int
 
     def vmap(self, function: Any, in_axes: Any, out_axes: Any = 0) -> Any:
         return jax.vmap(function, in_axes, out_axes, axis_size=self.size)
@@ -129,11 +133,11 @@ class Plan(NamedTuple):
         if len(batches) != 1:
             return cls(batches, None)
         (batch,) = batches
-        size = samples_of_a_block(batch.size, form.operation.lanes)
-        if size == batch.size:
+        if batch.block == batch.size:
             return cls(batches, None)
-        work = jax.vmap(form.work, batch.axes, axis_size=batch.size)(*flat)
-        return cls((batch._replace(size=size),), Blocks.by(work, size))
+        work = batch.vmap(form.work, batch.axes)(*flat)
+        blocks = Blocks.by(work, batch.block)
+        return cls((batch._replace(size=batch.block),), blocks)
 
     @property
     def n_blocks(self) -> int:
@@ -280,7 +284,8 @@ def _batched(
         jnp.moveaxis(x, d, 0) if b else x
         for x, d, b in zip(args, dims, is_batched, strict=True)
     ]
-    batch = Batch(size, tuple(is_batched))
+    block = samples_of_a_block(size, form.operation.lanes)
+    batch = Batch(size, tuple(is_batched), block)
     out = _operation_p.bind(*args, form=form, batches=(*batches, batch))
     return out, [0] * len(out)
 

@@ -79,7 +79,7 @@ def _forth(
     def body(carry: Any) -> Any:
         progress, history = carry
         history = history.put_start(progress)
-        first = history.n_kept
+        first = history.notes.n_kept
         progress, rounds, n = run_stretch(task, given, progress, history.rounds, first)
         return progress, history.put_rounds(rounds, n)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-import equinox.internal as eqxi
 import jax.lax as lax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
+
+from .._largest import largest
 
 SORTS = 4  # of different lengths
 FEWER = 3  # times, from one length to the next
@@ -44,8 +45,8 @@ def by_time(
 
         return sort
 
-    number = eqxi.unvmap_max(number)
-    choice = jnp.sum(number <= jnp.asarray(lengths[1:]), dtype=jnp.int32)
+    most = largest(number)
+    choice = jnp.sum(most <= jnp.asarray(lengths[1:]), dtype=jnp.int32)
     return lax.switch(choice, [first(length) for length in lengths], times, senders)
 
 

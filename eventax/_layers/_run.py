@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import equinox as eqx
-import equinox.internal as eqxi
 import jax
 import jax.lax as lax
 import jax.numpy as jnp
@@ -18,6 +17,7 @@ from .._engine import (
     TOO_MANY_EVENTS,
     Run,
     Settings,
+    checked,
     faults,
     messages_by_status,
 )
@@ -133,7 +133,7 @@ def run_layers(
     messages = messages_by_status(settings)
     # All of it: a program may use any part alone.
     done = Layered(first, run, outcomes[-1].gauges)
-    return eqxi.branched_error_if(done, status > OK, status, messages)
+    return checked(done, status, messages)
 
 
 def run_readout(
@@ -177,9 +177,7 @@ def run_readout(
     )
     status = jnp.where(outcome.broken, NOT_FINITE, OK)
     messages = messages_by_status(settings)
-    return eqxi.branched_error_if(
-        outcome.gauges, status > OK, lax.stop_gradient(status), messages
-    )
+    return checked(outcome.gauges, status, messages)
 
 
 def _run_layer(
@@ -278,7 +276,7 @@ def _verdict(
     broken = jnp.any(jnp.stack([outcome.broken for outcome in outcomes]))
     status = jnp.where(many, TOO_MANY_EVENTS, OK)
     status = jnp.where(broken, NOT_FINITE, status)
-    return lax.stop_gradient(jnp.where(fault > OK, fault, status))
+    return jnp.where(fault > OK, fault, status)
 
 
 def _last(plans: tuple[LayerPlan, ...], trains: list[Train]) -> Run:
