@@ -66,10 +66,25 @@ def as_flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
+def check_count(name: str, value: Any, least: int) -> int:
+    """A whole number, at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"`{name}` must be a whole number; got {value!r}.")
+    if value < least:
+        raise ValueError(f"`{name}` must be at least {least}; got {value!r}.")
+    return int(value)
+
+
 def check_finite(name: str, value: Any) -> None:
     """Finite numbers."""
     seen = visible(value)
-    if seen is not None and not np.all(np.isfinite(seen)):
+    if seen is None:
+        return
+    if not jnp.issubdtype(seen.dtype, jnp.number):
+        raise TypeError(
+            f"`{name}` must be a number or an array of numbers; got {value!r}."
+        )
+    if not np.all(np.isfinite(seen)):
         raise ValueError(f"`{name}` must be finite; got {value!r}.")
 
 
@@ -110,6 +125,10 @@ def as_labels(
     labels: Any, values: Float[Array, "*batch classes"]
 ) -> Int[Array, "*batch"]:
     """One label for each sample of `values`, whose last axis is that of classes."""
+    if values.ndim == 0:
+        raise ValueError(
+            "There must be one output per class, (..., n); got a single number."
+        )
     batch, n = values.shape[:-1], values.shape[-1]
     if np.shape(labels) != batch:
         raise ValueError(
@@ -121,7 +140,8 @@ def as_labels(
     if not jnp.issubdtype(array.dtype, jnp.integer):
         raise TypeError(
             f"`labels` must be whole numbers, the index of a class; got dtype "
-            f"{array.dtype}. Use `jnp.argmax(labels, axis=-1)` on one-hot labels."
+            f"{array.dtype}. Convert them with `.astype(int)`, or one-hot labels with "
+            "`jnp.argmax(labels, axis=-1)`."
         )
     if seen is not None and not np.all((seen >= 0) & (seen < n)):
         wrong = seen[(seen < 0) | (seen >= n)]

@@ -93,8 +93,7 @@ def load_samples(args: argparse.Namespace) -> Splits:
         )
         rest = _chosen(rest, order(len(rest.labels)))
     else:
-        with np.load(args.npz) as file:
-            every = _flat(file["images"], file["labels"])
+        every = _flat(*_arrays_of(args.npz))
         every = _chosen(every, order(len(every.labels)))
         n_test = len(every.labels) // 5
         test, rest = _chosen(every, slice(n_test)), _chosen(every, slice(n_test, None))
@@ -104,6 +103,17 @@ def load_samples(args: argparse.Namespace) -> Splits:
     return Splits(
         _chosen(learned, slice(args.train)), watched, _chosen(test, slice(args.test))
     )
+
+
+def _arrays_of(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels."""
+    try:
+        with np.load(path) as file:
+            return file["images"], file["labels"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SystemExit(
+            f"{path} must be a file of NumPy with the arrays images and labels: {error}"
+        ) from error
 
 
 def _flat(images: np.ndarray, labels: np.ndarray) -> Samples:

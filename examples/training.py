@@ -27,6 +27,7 @@ import optax
 import orbax.checkpoint as ocp
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from tqdm import tqdm
 
 from eventax.evnn import FFEvNN
@@ -150,8 +151,10 @@ def check_options(
         value = getattr(args, name)
         if value is not None and value < 1:
             parser.error(f"--{name} must be at least 1")
-    if not args.lr > 0:
-        parser.error("--lr must be positive")
+    if args.seed < 0:
+        parser.error("--seed must not be negative")
+    if not 0 < args.lr < float("inf"):
+        parser.error("--lr must be finite and positive")
     if not 0 < args.decay <= 1:
         parser.error("--decay must lie above 0 and not above 1")
     for name in ("clip", "wake"):
@@ -399,8 +402,9 @@ def _arrays(state: State) -> tuple[Any, Any, Any]:
 def _check_settings(folder: Path, stored: dict, wanted: dict) -> None:
     for name in sorted(stored.keys() | wanted.keys()):
         if stored.get(name) != wanted.get(name):
+            option = name.replace("_", "-")
             raise SystemExit(
-                f"--resume: what is stored in {folder} was made with --{name} "
+                f"--resume: what is stored in {folder} was made with --{option} "
                 f"{stored.get(name)}, and this is a run with {wanted.get(name)}. Give "
                 "the same value, or another --out, or leave out --resume."
             )
@@ -549,20 +553,24 @@ def plot_curves(curves: Curves) -> Figure:
     fig = Figure(figsize=(10.2, 3.4), layout="constrained")
     left, middle, right = fig.subplots(1, 3)
     epochs = np.arange(1, len(curves.loss) + 1)
-    left.semilogy(epochs, curves.loss, color=BLUE)
+    # One epoch alone is a point, not a line.
+    marker = "o" if len(epochs) == 1 else None
+    left.semilogy(epochs, curves.loss, color=BLUE, marker=marker)
     left.set(ylabel="loss", title="Loss")
     for values, colour, name in (
         (curves.train_accuracy, BLUE, "training"),
         (curves.validation_accuracy, ORANGE, "validation"),
     ):
-        middle.plot(epochs, 100 * np.asarray(values), color=colour, label=name)
+        percent = 100 * np.asarray(values)
+        middle.plot(epochs, percent, color=colour, label=name, marker=marker)
     middle.set(ylabel="accuracy (%)", title="Accuracy")
     middle.legend(frameon=False)
-    right.plot(epochs, 100 * np.asarray(curves.silent), color=GREY)
+    right.plot(epochs, 100 * np.asarray(curves.silent), color=GREY, marker=marker)
     right.set(ylabel="sample and neuron without spike (%)", ylim=(0, 100))
     right.set(title="Silent hidden neurons")
     for ax in (left, middle, right):
         ax.set(xlabel="epoch")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         tidy(ax)
     return fig
 

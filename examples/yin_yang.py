@@ -163,7 +163,8 @@ def plot_regions(task: Task, inside: np.ndarray, times: Any, test: Samples) -> F
     for label, (name, colour) in enumerate(zip(CLASSES, COLOURS, strict=True)):
         x, y = test.data[test.labels == label, :2].T
         ax.plot(x, y, ".", ms=3, color=colour, label=name)
-    ax.set(xlabel="x", ylabel="y", title="First output (areas) and test samples")
+    title = "First output (areas; white: none) and test samples"
+    ax.set(xlabel="x", ylabel="y", title=title)
     ax.set_aspect("equal")
     fig.legend(loc="outside lower center", ncols=3, frameon=False, markerscale=3)
     ax.spines[:].set_visible(False)
@@ -231,8 +232,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     args = parser.parse_args(argv)
     check_options(parser, args, "samples")
-    if args.delays is not None and not args.delays >= 0:
-        parser.error("--delays must not be negative")
+    if args.delays is not None and not 0 <= args.delays < float("inf"):
+        parser.error("--delays must be finite and not negative")
+    if not all(0 <= gain < float("inf") for gain in args.gains):
+        parser.error("--gains must be finite and not negative")
     return args
 
 

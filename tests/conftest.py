@@ -1,6 +1,7 @@
 """Fixtures shared by all test files."""
 
 import jax
+import jaxtyping
 import pytest
 
 
@@ -22,3 +23,11 @@ def x64():
     jax.config.update("jax_enable_x64", True)
     yield
     jax.config.update("jax_enable_x64", before)
+
+
+@pytest.fixture
+def unchecked():
+    """Shapes as users have them, who do not run jaxtyping's checks."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

@@ -128,14 +128,14 @@ def test_yin_yang_is_the_same_in_double_precision(x64):
     np.testing.assert_array_equal(labels, same)
 
 
-def test_yin_yang_sizes():
+def test_yin_yang_sizes(unchecked):
     assert yin_yang(KEY, 0)[0].shape == (0, 4)
     assert yin_yang(KEY, 1)[1].shape == (1,)
-    with fails(ValueError, "`n` must not be negative", "-1"):
+    with fails(ValueError, "`n` must be at least 0", "-1"):
         yin_yang(KEY, -1)
     for n in (2.5, True):
         with fails(TypeError, "`n` must be a whole number", repr(n)):
-            _yin_yang._check_count(n)
+            yin_yang(KEY, n)
 
 
 # MNIST --------------------------------------------------------------------------------
@@ -186,7 +186,9 @@ def test_idx_files(tmp_path):
     """Not only squares of 28."""
     path = tmp_path / "any name.gz"
     path.write_bytes(images_file(IMAGES[:, :3, :7]))  # not compressed, for all its name
-    np.testing.assert_array_equal(idx_images(path), IMAGES[:, :3, :7])
+    images = idx_images(path)
+    np.testing.assert_array_equal(images, IMAGES[:, :3, :7])
+    images[0] = 0  # they are the user's own
     path.write_bytes(gzip.compress(labels_file(DIGITS)))
     np.testing.assert_array_equal(idx_labels(str(path)), DIGITS)
 
@@ -335,14 +337,18 @@ def test_some_samples(spike_file):
         np.testing.assert_array_equal(labels, CLASSES[np.array(order, int)])
 
 
-def test_samples_that_are_not_there(spike_file):
+def test_samples_that_are_not_there(spike_file, unchecked):
     for k in (4, -1):
         with fails(ValueError, "`indices`", "between 0 and 3", "4 samples", f"got {k}"):
             shd(spike_file, indices=[0, k])
     with fails(TypeError, "`indices`", "whole numbers", "bool", "np.flatnonzero"):
         shd(spike_file, indices=CLASSES > 3)
-    with fails(ValueError, "`limit` must not be negative", "-1"):
+    with fails(ValueError, "`limit` must be at least 0", "-1"):
         shd(spike_file, limit=-1)
+    with fails(TypeError, "`limit` must be a whole number", "1.5"):
+        shd(spike_file, limit=1.5)
+    with fails(ValueError, "`indices` must be a list", "got 1"):
+        shd(spike_file, indices=1)
     with fails(ValueError, "`indices` and `limit`", "both", "2 indices", "3", "one"):
         shd(spike_file, indices=[0, 1], limit=3)
 

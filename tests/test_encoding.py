@@ -59,7 +59,11 @@ def test_latency_threshold():
 
 
 def test_latency_errors():
-    for values in (np.array([0.5, 255.0]), np.array([-0.1]), np.array([np.nan])):
+    with fails(ValueError, "`values` must not contain NaN", "[1, 0]"):
+        latency(np.array([[0.5], [np.nan]]), t_max=10.0)
+    with fails(TypeError, "`t_max` must be a number", "None"):
+        latency(np.ones(2), t_max=None)
+    for values in (np.array([0.5, 255.0]), np.array([-0.1])):
         with fails(ValueError, "`values`", "between 0 and 1", "255 for images"):
             latency(values, t_max=10.0)
     with fails(ValueError, "`t_max` must be above `t_min` = 10.0", "got 5.0"):
@@ -97,11 +101,18 @@ def test_bias_spike():
     assert by_time == 4
 
 
-def test_bias_spike_errors():
+def test_bias_spike_errors(unchecked):
     with fails(ValueError, "`times`", "(..., M, K)", "at least 1", "(3, 0)", "`inf`"):
         with_bias_spike(np.zeros((3, 0)))
+    with fails(ValueError, "`times`", "(..., M, K)", "(3,)"):
+        with_bias_spike(np.zeros(3))
     with fails(ValueError, "`time` must be finite", "inf"):
         with_bias_spike(np.zeros((3, 1)), INF)
+
+
+def test_a_bias_spike_alone():
+    found = with_bias_spike(np.zeros((2, 0, 2)), 3.0)
+    np.testing.assert_array_equal(found, [[[3.0, INF]]] * 2)
 
 
 # Padding ------------------------------------------------------------------------------
@@ -153,7 +164,7 @@ def test_unsigned_units():
     np.testing.assert_array_equal(found, [[2.0], [INF], [1.0]])
 
 
-def test_padding_errors():
+def test_padding_errors(unchecked):
     with fails(ValueError, "`units` must lie between 0 and 2", "`n_channels`", "got 3"):
         pad_spikes([1.0, 2.0], [0, 3], 3)
     with fails(ValueError, "`units` must lie between 0 and 2", "got -1"):
@@ -166,6 +177,12 @@ def test_padding_errors():
         pad_batch([([1.0], [0]), ([1.0], [9])], 3)
     with fails(ValueError, "`n_spikes`", "got 1", "channel 2 of sample 1 has 3"):
         pad_batch([([1.0], [0]), ([1.0, 2.0, 3.0], [2, 2, 2])], 3, 1)
+    with fails(ValueError, "`n_spikes`", "got 1, and channel 0 has 2"):
+        pad_trains([[1.0, 2.0]], 1)
+    with fails(TypeError, "`n_spikes` must be a whole number", "2.5"):
+        pad_trains([[1.0]], 2.5)
+    with fails(TypeError, "`n_channels` must be a whole number", "3.0"):
+        pad_spikes([1.0], [0], 3.0)
     with fails(ValueError, "`trains`", "one dimension", "entry 1", "(1, 2)"):
         pad_trains([[1.0], [[2.0, 3.0]]])
 
@@ -173,7 +190,7 @@ def test_padding_errors():
 # Noise --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("p", [0.0, 0.2, 1.0])
+@pytest.mark.parametrize("p", [0.0, 0, 0.2, 1.0, 1])
 def test_dropped_spikes(p):
     times = np.random.default_rng(2).uniform(0, 10, (100, 100)).astype(np.float32)
     times[:, 0] = INF
@@ -189,7 +206,7 @@ def test_dropped_spikes(p):
     assert np.array_equal(other, found) == (p != 0.2)
 
 
-@pytest.mark.parametrize("p", [-0.1, 1.1, np.nan])
+@pytest.mark.parametrize("p", [-0.1, 1.1, np.nan, [0.1, 0.2]])
 def test_a_probability(p):
     with fails(ValueError, "`p`", "probability", "between 0 and 1", repr(p)):
         drop_spikes(jax.random.key(0), np.ones(3), p)
@@ -244,3 +261,19 @@ def test_rounding_makes_no_time_too_early():
     code = jax.jit(lambda p: latency(p / 255.0, t_max=20.0))
     times = np.asarray(code(jnp.arange(256, dtype=jnp.float32)))
     assert times.min() == 0
+
+
+def test_rounding_leaves_the_derivative():
+    """Of the value 1, for ranges of which some are met too early."""
+    rng = np.random.default_rng(0)
+    t_min = rng.uniform(0, 20, 200).astype(np.float32)
+    t_max = t_min + rng.uniform(1, 90, 200).astype(np.float32)
+    assert np.any(t_max - (t_max - t_min) < t_min)
+
+    def encode(value, t_min, t_max):
+        return latency(value, t_min=t_min, t_max=t_max)[0, 0]
+
+    one = jnp.ones(200)
+    found, slopes = jax.vmap(jax.value_and_grad(encode))(one[:, None], t_min, t_max)
+    assert np.all(found >= t_min)
+    np.testing.assert_allclose(slopes[:, 0], t_min - t_max, rtol=1e-6)

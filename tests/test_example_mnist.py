@@ -219,6 +219,9 @@ def test_missing_files_and_wrong_images_are_named(example, tmp_path):
     np.savez(path, images=np.zeros((3, 8, 8), np.uint8), labels=np.zeros(3, int))
     with pytest.raises(SystemExit, match=r"bytes of shape \(n, 28, 28\)"):
         example.main(["--npz", str(path), "--out", str(tmp_path)])
+    np.savez(path, images=np.zeros((3, 28, 28), np.uint8))
+    with pytest.raises(SystemExit, match=r"arrays images and labels: .*labels"):
+        example.main(["--npz", str(path), "--out", str(tmp_path)])
 
 
 @pytest.mark.parametrize(
@@ -226,7 +229,7 @@ def test_missing_files_and_wrong_images_are_named(example, tmp_path):
     [
         ("--train", ["0"], "must be at least 1"),
         ("--test", ["0"], "must be at least 1"),
-        ("--lr", ["-1"], "must be positive"),
+        ("--lr", ["-1"], "must be finite and positive"),
         ("--drop", ["1.5"], "must lie in 0..1"),
         ("--input-weights", ["0", "-1"], "must be finite, and SD not negative"),
         ("--input-weights", ["nan", "1"], "must be finite, and SD not negative"),

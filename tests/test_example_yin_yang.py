@@ -188,9 +188,11 @@ def test_delays_are_trained(example, folder):
         ("--epochs", "0", "must be at least 1"),
         ("--batch", "0", "must be at least 1"),
         ("--samples", "0", "must be at least 1"),
-        ("--lr", "0", "must be positive"),
+        ("--lr", "0", "must be finite and positive"),
+        ("--lr", "inf", "must be finite and positive"),
+        ("--seed", "-1", "must not be negative"),
         ("--decay", "1.5", "must lie above 0 and not above 1"),
-        ("--delays", "-1", "must not be negative"),
+        ("--delays", "-1", "must be finite and not negative"),
     ],
 )
 def test_wrong_options_are_refused(example, flag, value, rule, capsys):

@@ -183,11 +183,27 @@ def test_samples_without_spikes_are_named():
         ([6, 4], (5, 3, 1), {"fraction": 1.2}, "got 1.2"),
         ([6, 4], (5, 3, 1), {"fraction": [0.5]}, "each of the 2 layers"),
         ([6, 4], (5, 3, 1), {"max_factor": 0.5}, "`max_factor` must be at least 1"),
+        ([6, 4], (5, 3, 1), {"max_factor": jnp.inf}, "`max_factor` must be finite"),
     ],
 )
 def test_wrong_arguments_are_refused(layers, inputs, options, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         scale_to_fire(make_net(), jnp.ones(inputs), layers, **options)
+
+
+def test_sizes_are_those_of_the_network():
+    alone, given = (
+        scale_to_fire(make_net(), samples(), *sizes, fraction=jnp.array([0.5, 0.25]))
+        for sizes in ((), ([6, 4],))
+    )
+    assert make_net().layers == (6, 4)
+    same = jnp.array_equal(alone.neuron_model.weights, given.neuron_model.weights)
+    assert bool(same)
+
+
+def test_a_fraction_is_a_number(unchecked):
+    with pytest.raises(TypeError, match="`fraction` must be a number; got 'half'"):
+        scale_to_fire(make_net(), jnp.ones((5, 3, 1)), fraction="half")
 
 
 def test_sizes_are_needed_for_networks_without_layers():

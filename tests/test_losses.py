@@ -412,6 +412,13 @@ def test_a_wrong_label_that_is_traced_gives_nan(loss):
     np.testing.assert_array_equal(np.isnan(found), [True, True, False])
 
 
+def test_a_number_is_no_output(unchecked):
+    with fails(ValueError, "one output per class", "a single number"):
+        first_spike_cross_entropy(1.0, 0, tau0=1.0, t_max=T_MAX)
+    with fails(ValueError, "`one` and `other`", "trains", "()"):
+        van_rossum_distance(1.0, np.ones(4), tau=1.0)
+
+
 def test_shapes_fit():
     with fails(ValueError, "`times`", "at least two outputs", "(4, 1)"):
         relative_spike_time_mse(

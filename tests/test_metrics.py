@@ -118,6 +118,11 @@ def test_one_sample():
     assert silent_fraction(jnp.zeros((3, 0)), trains=True) == 1
 
 
+def test_what_stands_for_no_spike_is_a_number():
+    with fails(TypeError, "`no_spike` must be a number", "'x'"):
+        silent_fraction(np.zeros(2), no_spike="x")
+
+
 def test_too_few_axes():
     with fails(ValueError, "`times`", "(..., n, k)", "`trains` is True", "(2,)"):
         silent_fraction(np.zeros(2), trains=True)

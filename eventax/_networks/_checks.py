@@ -15,15 +15,6 @@ from .._arguments import as_float, check_known
 from .._neurons import NeuronModel
 
 
-def check_count(name: str, value: Any, least: int) -> int:
-    """A whole number, at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"`{name}` must be a whole number; got {value!r}.")
-    if value < least:
-        raise ValueError(f"`{name}` must be at least {least}; got {value!r}.")
-    return int(value)
-
-
 def check_number(name: str, value: Any) -> float:
     """A finite number."""
     number = as_float(name, value)

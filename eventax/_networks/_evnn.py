@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
+from .._arguments import check_count
 from .._engine import Run, Settings, first_spikes, run, spike_trains, spikes_in_order
 from .._layers import Gauge, Highest, Integral, run_readout
 from .._neurons import NeuronModel
@@ -182,9 +183,9 @@ class EvNN(eqx.Module):
         dtype: Any = jnp.float32,
         **neuron_model_kwargs: Any,
     ):
-        self.n_neurons = checks.check_count("n_neurons", n_neurons, 1)
-        self.in_size = checks.check_count("in_size", in_size, 0)
-        self.max_event_steps = checks.check_count("max_event_steps", max_event_steps, 1)
+        self.n_neurons = check_count("n_neurons", n_neurons, 1)
+        self.in_size = check_count("in_size", in_size, 0)
+        self.max_event_steps = check_count("max_event_steps", max_event_steps, 1)
         self.t0 = checks.check_number("t0", t0)
         self.max_solver_time = checks.check_number("max_solver_time", max_solver_time)
         if self.max_solver_time < self.t0:
@@ -194,7 +195,7 @@ class EvNN(eqx.Module):
             )
         if buffer_capacity is None:
             buffer_capacity = 1000
-        self._capacity = checks.check_count("buffer_capacity", buffer_capacity, 1)
+        self._capacity = check_count("buffer_capacity", buffer_capacity, 1)
         self.output_no_spike_value = checks.check_fill(
             "output_no_spike_value", output_no_spike_value
         )
@@ -329,7 +330,7 @@ class EvNN(eqx.Module):
             >>> net.spikes_until_t(None, 30.0, max_spikes=4)
             Array([[10.99, 21.97,  inf,  inf]], dtype=float32)
         """
-        checks.check_count("max_spikes", max_spikes, 0)
+        check_count("max_spikes", max_spikes, 0)
         end = jnp.asarray(final_time, self.dtype)
         if end.shape != ():
             raise ValueError(f"`final_time` must be a scalar; got shape {end.shape}.")

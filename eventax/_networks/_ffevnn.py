@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from .._arguments import check_count
 from .._engine import spike_trains, spikes_in_order
 from .._layers import Gauge, Layered, run_layers
 from .._neurons import NeuronModel
 from .._static import Constant
-from ._checks import check_count
 from ._choices import choose_flow
 from ._connectivity import layered
 from ._delays import not_negative
@@ -36,7 +36,8 @@ class FFEvNN(EvNN):
     `ttfs`, events after the last first spike of the outputs do not count.
 
     Arguments:
-        layers: sizes of the layers, from the first hidden one to the output.
+        layers: sizes of the layers, from the first hidden one to the output; the network
+            keeps them, a tuple, as `layers`.
         in_size: number of input channels M.
         neuron_model: a `NeuronModel` class.
         max_solver_time: time at which simulations end.
@@ -65,6 +66,7 @@ class FFEvNN(EvNN):
         (2,)
     """
 
+    layers: tuple[int, ...] = eqx.field(static=True)
     _plans: Constant = eqx.field(static=True)
 
     def __init__(
@@ -136,6 +138,7 @@ class FFEvNN(EvNN):
                     part, solver, solver_stepsize, stepsize_controller, root_finder
                 ),
             )
+        self.layers = tuple(sizes)
         self._plans = Constant(plans)
 
     # Layer by layer where that is possible; the same results as by the general engine.

@@ -87,7 +87,8 @@ def _read(path: Path, n_axes: int, what: str) -> np.ndarray:
             f"{path} must hold {size} bytes after its header, which tells the shape "
             f"{shape}; got {len(data) - start}. The file is damaged: get it again."
         )
-    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+    # A copy, which can be written to.
+    return np.frombuffer(data, np.uint8, offset=start).reshape(shape).copy()
 
 
 def _contents(path: Path) -> bytes:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int
 
+from .._arguments import check_count
+
 Spikes = tuple[Float32[np.ndarray, " spikes"], Int[np.ndarray, " spikes"]]
 
 PARTS = ("spikes/times", "spikes/units", "labels")
@@ -120,17 +122,20 @@ def _parts(path: Path, file: Any) -> list[Any]:
 
 def _chosen(indices: Any, limit: int | None, n: int) -> Int[np.ndarray, " chosen"]:
     if limit is not None:
+        limit = check_count("limit", limit, 0)
         if indices is not None:
             raise ValueError(
                 "`indices` and `limit` must not both be given; got "
-                f"{len(indices)} indices and `limit` = {limit}. Leave out one."
+                f"{np.size(indices)} indices and `limit` = {limit}. Leave out one."
             )
-        if limit < 0:
-            raise ValueError(f"`limit` must not be negative; got {limit!r}.")
         return np.arange(min(limit, n))
     if indices is None:
         return np.arange(n)
     chosen = np.asarray(indices)
+    if chosen.ndim != 1:
+        raise ValueError(
+            f"`indices` must be a list, of one dimension; got {indices!r}."
+        )
     if len(chosen) and not np.issubdtype(chosen.dtype, np.integer):
         raise TypeError(
             "`indices` must be whole numbers, the places of samples in the file; got "

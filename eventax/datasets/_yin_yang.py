@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
+
+from .._arguments import check_count
 
 R_BIG, R_SMALL = 0.5, 0.1
 N_CLASSES = 3
@@ -29,6 +29,7 @@ def yin_yang(
     For each sample first a class is drawn, all being equally likely, and then a point,
     uniformly in the region of that class. Each coordinate comes with its mirror image,
     so that every sample has early and late spikes where values are encoded as times.
+    NumPy draws them: call it outside `jax.jit`.
 
     Arguments:
         key: random key. The points depend on nothing else; use different keys for
@@ -55,7 +56,7 @@ def yin_yang(
         >>> x[0], labels[0]
         (Array([0.78 , 0.58, 0.22 , 0.42], dtype=float32), Array(2, dtype=int32))
     """
-    _check_count(n)
+    check_count("n", n, 0)
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel().tolist())
     labels = rng.integers(N_CLASSES, size=n)
     points = np.zeros((n, 2), np.float32)
@@ -65,13 +66,6 @@ def yin_yang(
     # Exact, as the points are multiples of 2^-24.
     x = np.concatenate([points, 1 - points], axis=1)
     return jnp.asarray(x, float), jnp.asarray(labels, int)
-
-
-def _check_count(n: Any) -> None:
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
-        raise TypeError(f"`n` must be a whole number; got {n!r}.")
-    if n < 0:
-        raise ValueError(f"`n` must not be negative; got {n!r}.")
 
 
 def _draw(rng: np.random.Generator, label: int, n: int) -> np.ndarray:

@@ -37,10 +37,12 @@ def with_bias_spike(
     """
     check_finite("time", time)
     times = as_floats(times)
-    if times.shape[-1] == 0:
+    if times.ndim < 2 or times.shape[-1] == 0:
         raise ValueError(
             "`times` must have room for a spike per channel, (..., M, K) with K at "
             f"least 1; got shape {times.shape}. Pad it with `inf`."
         )
-    channel = jnp.full_like(times[..., :1, :], jnp.inf).at[..., 0].set(time)
+    *batch, _, n_spikes = times.shape
+    channel = jnp.full((*batch, 1, n_spikes), jnp.inf, times.dtype)
+    channel = channel.at[..., 0].set(time)
     return jnp.concatenate([times, channel], axis=-2)

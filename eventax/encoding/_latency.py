@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax.lax as lax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
@@ -44,6 +45,11 @@ def latency(
     """
     check_range(("t_min", t_min), ("t_max", t_max))
     seen = visible(values)
+    if seen is not None and np.any(np.isnan(seen)):
+        raise ValueError(
+            "`values` must not contain NaN; got it at index "
+            f"{np.argwhere(np.isnan(seen))[0].tolist()}. Give 0 for what is not known."
+        )
     if seen is not None and not np.all((seen >= 0) & (seen <= 1)):
         raise ValueError(
             "`values` must lie between 0 and 1; got values between "
@@ -54,7 +60,8 @@ def latency(
     span = t_max - t_min
     times = t_max - values * span
     # Rounding must not make a time earlier than the network's start.
-    times = jnp.where((times < t_min) & (times > t_min - 1e-5 * span), t_min, times)
+    early = (times < t_min) & (times > t_min - 1e-5 * span)
+    times = jnp.where(early, t_min + (times - lax.stop_gradient(times)), times)
     if threshold is not None:
         check_finite("threshold", threshold)
         times = jnp.where(values < threshold, jnp.inf, times)

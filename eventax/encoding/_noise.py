@@ -9,7 +9,13 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from .._arguments import as_floats, check_not_negative, check_range, visible
+from .._arguments import (
+    as_floats,
+    as_numbers,
+    check_not_negative,
+    check_range,
+    visible,
+)
 
 
 def drop_spikes(
@@ -26,6 +32,7 @@ def drop_spikes(
         The times, `inf` for the spikes that are lost.
 
     Raises:
+        TypeError: `p` is no number.
         ValueError: `p` is not between 0 and 1.
 
     Example:
@@ -36,13 +43,14 @@ def drop_spikes(
         >>> int(jnp.sum(jnp.isinf(times)))
         16
     """
-    seen = visible(p)
-    if seen is not None and not (seen >= 0 and seen <= 1):
+    chance = as_numbers("p", p, float)
+    seen = visible(chance)
+    if chance.ndim or (seen is not None and not 0 <= seen <= 1):
         raise ValueError(
             f"`p` must be a probability, a number between 0 and 1; got {p!r}."
         )
     times = as_floats(times)
-    return jnp.where(jax.random.bernoulli(key, p, times.shape), jnp.inf, times)
+    return jnp.where(jax.random.bernoulli(key, chance, times.shape), jnp.inf, times)
 
 
 def jitter(

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._arguments import check_count
+
 
 def pad_trains(
     trains: Sequence[Any], n_spikes: int | None = None
@@ -71,6 +73,7 @@ def pad_spikes(
         >>> pad_spikes([1.0, 2.0, 3.0], [2, 0, 2], n_channels=3)
         Array([[ 2., inf], [inf, inf], [ 1.,  3.]], dtype=float32)
     """
+    n_channels = check_count("n_channels", n_channels, 0)
     sample = _sample(times, units, n_channels, "")
     return jnp.asarray(_padded([sample], n_channels, n_spikes)[0], float)
 
@@ -101,6 +104,7 @@ def pad_batch(
         >>> pad_batch([([1.0, 2.0], [0, 0]), ([3.0], [1])], n_channels=2)
         Array([[[ 1.,  2.], [inf, inf]], [[inf, inf], [ 3., inf]]], dtype=float32)
     """
+    n_channels = check_count("n_channels", n_channels, 0)
     checked = [
         _sample(times, units, n_channels, f" of sample {k}")
         for k, (times, units) in enumerate(samples)
@@ -144,11 +148,13 @@ def _padded(
     most = int(counts.max(initial=0))
     if n_spikes is None:
         n_spikes = max(most, 1)
+    n_spikes = check_count("n_spikes", n_spikes, 0)
     if most > n_spikes:
         sample, channel = np.argwhere(counts > n_spikes)[0]
+        whose = f" of sample {sample}" if len(samples) > 1 else ""
         raise ValueError(
             f"`n_spikes` must be at least the number of spikes in a channel; got "
-            f"{n_spikes}, and channel {channel} of sample {sample} has "
+            f"{n_spikes}, and channel {channel}{whose} has "
             f"{counts[sample, channel]}. The busiest one has {most}."
         )
     result = np.full((len(samples), n_channels, n_spikes), np.inf)

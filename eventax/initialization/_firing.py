@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from .._arguments import as_float, check_finite
 from .._networks import EvNN
 from .._neurons import MultiNeuronModel, NeuronModel
 
@@ -33,7 +34,7 @@ def scale_to_fire(
     in_spike_times: Any,
     layers: Sequence[int] | None = None,
     *,
-    fraction: float | Sequence[float | None] = 0.5,
+    fraction: float | Sequence[float | None] | np.ndarray | Array = 0.5,
     max_factor: float = 1000.0,
 ) -> Net:
     r"""The same feed-forward network, its weights scaled so that its neurons fire.
@@ -54,7 +55,7 @@ def scale_to_fire(
         in_spike_times: (batch, M, K) input spikes of some samples of the data, padded
             with `inf`: a hundred or more, as the factors are fitted to them.
         layers: sizes of the layers, from the first hidden one to the output; by default
-            those of the network.
+            those of the `FFEvNN`.
         fraction: wanted fraction, above 0 and not above 1; or one for each layer, None
             for a layer to be left alone, such as a readout that does not fire.
         max_factor: the largest factor tried, and 1 / `max_factor` the smallest.
@@ -65,8 +66,9 @@ def scale_to_fire(
     Raises:
         ValueError: a layer does not reach its fraction with any factor, or reaches it
             with none above 0, the message names the layer and what was reached;
-            `layers` are not the network's, a fraction is out of range, or the model has
-            no weights that can be scaled.
+            `layers` are not the network's or are left out for one that is no `FFEvNN`,
+            a fraction or `max_factor` is out of range, or the model has no weights that
+            can be scaled.
 
     Example:
         >>> import jax
@@ -79,13 +81,14 @@ def scale_to_fire(
         ...     tmem=20.0, wlim=0.2, wmean=0.1, init_bias=0.0,
         ... )
         >>> samples = 20.0 * jax.random.uniform(jax.random.key(1), (100, 4, 1))
-        >>> scaled = scale_to_fire(net, samples, [20], fraction=0.8)
+        >>> scaled = scale_to_fire(net, samples, fraction=0.8)
         >>> jnp.isfinite(jax.vmap(scaled.ttfs)(samples)).mean()
         Array(0.8, dtype=float32)
     """
     sizes = _sizes(net, layers)
     in_spike_times = jnp.asarray(in_spike_times, net.dtype)
     _check_samples(net, in_spike_times)
+    check_finite("max_factor", max_factor)
     if not max_factor >= 1:
         raise ValueError(f"`max_factor` must be at least 1; got {max_factor!r}.")
     # In float64, so that doubling and halving are exact.
@@ -232,8 +235,8 @@ def _check_samples(net: EvNN, inputs: Array) -> None:
 
 
 def _fractions(fraction: Any, n_layers: int) -> list[float | None]:
-    several = isinstance(fraction, Sequence | np.ndarray)
-    wanted = list(fraction) if several else [fraction] * n_layers
+    several = list(fraction) if np.ndim(fraction) else [fraction] * n_layers
+    wanted = [None if f is None else as_float("fraction", f) for f in several]
     right = all(f is None or 0 < f <= 1 for f in wanted)
     if len(wanted) != n_layers or not right:
         raise ValueError(

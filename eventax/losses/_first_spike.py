@@ -35,6 +35,8 @@ def first_spike_cross_entropy(
     Arguments:
         times: (..., n) first spike times of the outputs, `inf` where there is none, as
             `EvNN.ttfs` returns them. NaN counts as no spike too.
+            A network must keep `output_no_spike_value` at `inf`: a number counts as
+            the time of a spike.
         labels: (...) index of the right output, whole numbers in 0..n-1.
         tau0: τ0, positive, in units of time: spikes that differ by much more than it
             are told apart with certainty.

@@ -64,6 +64,11 @@ def van_rossum_distance(
     """
     check_positive("tau", tau)
     one, other = as_floats(one), as_floats(other)
+    if min(one.ndim, other.ndim) == 0:
+        raise ValueError(
+            "`one` and `other` must be trains, (..., K) times of spikes; got shapes "
+            f"{one.shape} and {other.shape}."
+        )
     try:
         batch = jnp.broadcast_shapes(one.shape[:-1], other.shape[:-1])
     except ValueError as error:

@@ -7,14 +7,16 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
-from .._arguments import as_floats
+from .._arguments import as_floats, as_numbers
 
 
 def is_spike(times: Any, no_spike: Any) -> Bool[Array, "*batch"]:
     """Finite times other than the value that fills the array up."""
     times = as_floats(times)
     spikes = jnp.isfinite(times)
-    return spikes if no_spike is None else spikes & (times != no_spike)
+    if no_spike is None:
+        return spikes
+    return spikes & (times != as_numbers("no_spike", no_spike, times.dtype))
 
 
 def has_spike(times: Any, trains: bool, no_spike: Any) -> Bool[Array, "*batch"]:
