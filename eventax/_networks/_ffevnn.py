@@ -36,8 +36,8 @@ class FFEvNN(EvNN):
     `ttfs`, events after the last first spike of the outputs do not count.
 
     Arguments:
-        layers: sizes of the layers, from the first hidden one to the output; the network
-            keeps them, a tuple, as `layers`.
+        layers: sizes of the layers, from the first hidden one to the output. The
+            network keeps them as `layers`, a tuple.
         in_size: number of input channels M.
         neuron_model: a `NeuronModel` class.
         max_solver_time: time at which simulations end.
