@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from eventax import EvNN, FFEvNN
-from eventax._arguments import as_flag
+from eventax._arguments import as_flag, check_count
 from eventax._networks import _checks as checks
 from eventax._neurons._base import check_model_class
 from eventax.neuron_models import LIF, QIF, NeuronModel
@@ -230,7 +230,7 @@ def test_counts_and_numbers(name, value, error):
 def test_types_of_counts_and_numbers():
     # Called directly: in these tests annotations are checked too, and come first.
     with fails(TypeError, "`n` must be a whole number", "2.5"):
-        checks.check_count("n", 2.5, 0)
+        check_count("n", 2.5, 0)
     for check in (checks.check_number, checks.check_positive, checks.check_fill):
         with fails(TypeError, "`x` must be a number", "'soon'"):
             check("x", "soon")

@@ -79,7 +79,7 @@ def test_the_check_sees_imports():
     names = {n for source in sources("_networks") for n in imported(source)}
     assert "eventax._engine.run" in names
     assert "eventax._neurons.NeuronModel" in names
-    assert "eventax._networks._checks.check_count" in names
+    assert "eventax._networks._choices.choose_flow" in names
     assert "jax" in names
 
 
