@@ -105,7 +105,7 @@ def test_very_long_silence(model):
 @pytest.mark.parametrize(
     ("layered", "own"),
     [
-        (False, "weights"),
+        slow(False, "weights"),
         (True, "inputs"),
         slow(False, "inputs"),
         slow(True, "weights"),
