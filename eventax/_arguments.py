@@ -46,9 +46,13 @@ def as_numbers(name: str, value: Any, dtype: Any) -> np.ndarray | Array:
             return jnp.asarray(value, dtype)
         return np.asarray(value, dtype)
     except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"`{name}` must be a number or an array of numbers; got {value!r}."
-        ) from error
+        raise _no_numbers(name, value) from error
+
+
+def _no_numbers(name: str, value: Any) -> TypeError:
+    return TypeError(
+        f"`{name}` must be a number or an array of numbers; got {value!r}."
+    )
 
 
 def as_float(name: str, value: Any) -> float:
@@ -81,9 +85,7 @@ def check_finite(name: str, value: Any) -> None:
     if seen is None:
         return
     if not jnp.issubdtype(seen.dtype, jnp.number):
-        raise TypeError(
-            f"`{name}` must be a number or an array of numbers; got {value!r}."
-        )
+        raise _no_numbers(name, value)
     if not np.all(np.isfinite(seen)):
         raise ValueError(f"`{name}` must be finite; got {value!r}.")
 

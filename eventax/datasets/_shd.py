@@ -44,7 +44,7 @@ def shd(
     Raises:
         ImportError: h5py is not installed.
         FileNotFoundError: there is no such file.
-        TypeError: `indices` are not whole numbers.
+        TypeError: `indices` or `limit` are not whole numbers.
         ValueError: it is not such a file, both `indices` and `limit` are given, `limit`
             is negative, or an index is out of range.
 

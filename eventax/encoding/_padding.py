@@ -28,6 +28,7 @@ def pad_trains(
         (M, K) ascending times, padded with `inf`.
 
     Raises:
+        TypeError: `n_spikes` is not a whole number.
         ValueError: a train is not of one dimension, or has more than `n_spikes` spikes.
 
     Example:
@@ -64,7 +65,7 @@ def pad_spikes(
         (M, K) ascending times, padded with `inf`.
 
     Raises:
-        TypeError: `units` are not whole numbers.
+        TypeError: `units`, `n_channels` or `n_spikes` are not whole numbers.
         ValueError: `times` and `units` do not have the same length, a unit is not in
             0..M-1, or a channel has more than `n_spikes` spikes.
 
@@ -95,7 +96,7 @@ def pad_batch(
         (B, M, K) ascending times, padded with `inf`.
 
     Raises:
-        TypeError: units are not whole numbers.
+        TypeError: units, `n_channels` or `n_spikes` are not whole numbers.
         ValueError: times and units of a sample do not have the same length, a unit is
             not in 0..M-1, or a channel has more than `n_spikes` spikes.
 

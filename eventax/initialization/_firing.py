@@ -64,6 +64,7 @@ def scale_to_fire(
         A new network; `net` is unchanged.
 
     Raises:
+        TypeError: a fraction or `max_factor` is no number.
         ValueError: a layer does not reach its fraction with any factor, or reaches it
             with none above 0, the message names the layer and what was reached;
             `layers` are not the network's or are left out for one that is no `FFEvNN`,
