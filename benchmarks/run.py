@@ -23,6 +23,7 @@ def parse() -> argparse.Namespace:
     add("--rounds", type=int, help="default 3; 2 for curves; 1 with --quick")
     add("--this", type=Path, metavar="PYTHON", help="measure another interpreter")
     add("--peer", type=Path, metavar="PYTHON", help="an environment with the peer")
+    add("--alone", action="store_true", help="this package only, no registry needed")
     add("--results", type=Path, default=BENCHMARKS / "results")
     return parser.parse_args()
 
@@ -30,7 +31,8 @@ def parse() -> argparse.Namespace:
 def suffix(chosen: argparse.Namespace) -> str:
     """What the files of an incomplete run are called."""
     only = "" if chosen.only == NAMES else "-" + "-".join(chosen.only)
-    return only + ("-quick" if chosen.quick else "")
+    alone = "-alone" if chosen.alone else ""
+    return only + alone + ("-quick" if chosen.quick else "")
 
 
 def measure(chosen: argparse.Namespace) -> Report:
@@ -41,9 +43,11 @@ def measure(chosen: argparse.Namespace) -> Report:
     this = this_environment(chosen.this)
     environments = {"this": this, "oracle": this_environment()}
     comparisons = [COMPARISONS[name] for name in chosen.only if name in COMPARISONS]
+    if chosen.alone:
+        comparisons = [comparison.alone() for comparison in comparisons]
     checks = [CHECKS[name] for name in chosen.only if name in CHECKS]
     curves = [CURVES[name] for name in chosen.only if name in CURVES]
-    packages = ["this"] if chosen.quick else ["this", "peer"]
+    packages = ["this"] if chosen.quick or chosen.alone else ["this", "peer"]
     needed = {row.package for comparison in comparisons for row in comparison.rows}
     needed |= set(packages) if checks else set()
     for name in sorted(needed - {"this"}):

@@ -17,8 +17,10 @@ PACKAGES = ("eventax", "jaxsnn", "jax", "jaxlib", "equinox", "diffrax", "optax")
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide about speed."""
+    """Versions of Python and of the packages that decide about speed, and the device."""
     found = {"python": platform.python_version()}
+    if (jax := sys.modules.get("jax")) is not None:
+        found["device"] = jax.devices()[0].device_kind
     for name in PACKAGES:
         try:
             found[name] = version(name)

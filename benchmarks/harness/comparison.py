@@ -1,7 +1,7 @@
 """This package and others on the same problem, in turn."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -63,6 +63,10 @@ class Comparison:
     worker: str
     rows: Sequence[Row]
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def alone(self) -> "Comparison":
+        """With the rows of this package only."""
+        return replace(self, rows=[row for row in self.rows if row.package == "this"])
 
 
 @dataclass(frozen=True)
