@@ -17,7 +17,7 @@ PACKAGES = ("eventax", "jaxsnn", "jax", "jaxlib", "equinox", "diffrax", "optax")
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide about speed, and the device."""
+    """Versions of Python and of packages that decide about speed, and the device."""
     found = {"python": platform.python_version()}
     if (jax := sys.modules.get("jax")) is not None:
         found["device"] = jax.devices()[0].device_kind
