@@ -24,6 +24,7 @@ from ._rounds import (
     Given,
     Progress,
     Spikes,
+    Tally,
     Task,
     a_round,
     begin,
@@ -45,6 +46,7 @@ ROUNDS_PER_WINDOW = 2
 class Outcome(NamedTuple):
     """All that is known of a layer after a simulation."""
 
+    tally: Tally
     spikes: Spikes
     seen: PyTree  # states at the observation times, with a scrap entry
     gauges: list[Column]
@@ -55,14 +57,11 @@ class Start(NamedTuple):
     """Where a stretch began."""
 
     lanes: Lanes
-    number: Int[Array, ""]  # of spikes
-    fired: Int[Array, " neurons"]
-    limit: Float[Array, ""]
+    tally: Tally
 
     @classmethod
     def of(cls, progress: Progress) -> Start:
-        spikes = progress.spikes
-        return cls(progress.lanes, spikes.number, spikes.fired, spikes.limit)
+        return cls(progress.lanes, progress.tally)
 
 
 class Memory(NamedTuple):
@@ -201,10 +200,6 @@ def pull_back(
         grad, rounds, window, s = carry
         slot, between = history.slot(window, s - before[window])
         start = history.starts.at(slot)
-        spikes = begin(task, given).spikes._replace(
-            number=start.number, fired=start.fired, limit=start.limit
-        )
-
         first, end = history.rounds_of(s)
 
         def again(carry: Any) -> Any:
@@ -212,7 +207,7 @@ def pull_back(
             progress, rounds, n = run_stretch(task, given, progress, rounds, first)
             return progress, rounds, first + n, times - 1
 
-        progress = Progress(window, start.lanes, spikes, None)
+        progress = Progress(window, *start, spikes=None, seen=None)
         times = jnp.where(end > first, 0, between + 1)
         carry = (progress, rounds, end, times)
         _, rounds, end, _ = lax.while_loop(lambda carry: carry[-1] > 0, again, carry)
@@ -226,14 +221,13 @@ def pull_back(
     # Of the weights' batch, if they have one.
     senders = [jnp.where(jnp.zeros_like(w, bool), w, 0) for w in given.senders]
     grad = Gradient(t, zeros.z0, by.gauges, zeros.params, senders, zeros.arrivals.times)
-    # Windows at the end of which nothing is asked have no derivative.
-    window = lax.while_loop(
-        lambda window: (
-            (window >= 0) & ~eqxi.unvmap_any(asked >= history.starts.at(window).number)
-        ),
-        lambda window: window - 1,
-        history.notes.last,
-    )
+
+    def unasked(window: Any) -> Any:
+        """Whether nothing is asked of a window and of those after it."""
+        start = history.starts.at(window).tally.number
+        return (window >= 0) & ~eqxi.unvmap_any(asked >= start)
+
+    window = lax.while_loop(unasked, lambda window: window - 1, history.notes.last)
     carry = (grad, history.rounds, window, before[window + 1] - 1)
     grad, rounds, *_ = lax.while_loop(lambda carry: carry[-1] >= 0, body, carry)
     times = grad.times

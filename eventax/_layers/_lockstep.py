@@ -95,4 +95,5 @@ def _outcome(progress: Progress) -> Outcome:
     lanes = progress.lanes
     lost = [jnp.any(jnp.isnan(x)) for x in jax.tree.leaves(lanes.z)]
     broken = jnp.any(jnp.stack(lost))
-    return Outcome(progress.spikes, progress.seen, lanes.gauges, broken)
+    _, _, tally, spikes, seen = progress
+    return Outcome(tally, spikes, seen, lanes.gauges, broken)

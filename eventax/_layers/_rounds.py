@@ -19,6 +19,7 @@ from .._engine import IDLE
 from .._stack import Stack
 from ._arrivals import Arrivals, Window, rows_of, window_at
 from ._lanes import Halt, Lanes, Layer, find, land, travel
+from ._rank import rank
 
 Column = Float[Array, " neurons"]
 
@@ -58,15 +59,20 @@ class Given(NamedTuple):
         return self.arrivals.senders.shape[0] // task.sizes.window
 
 
+class Tally(NamedTuple):
+    """How many spikes there have been."""
+
+    number: Int[Array, ""]
+    fired: Int[Array, " neurons"]  # how often each neuron fired
+    limit: Float[Array, ""]  # spikes are complete up to this time
+
+
 class Spikes(NamedTuple):
     """Spikes in the order in which they were found; the last slot is scrap."""
 
     times: Float[Array, " slots"]  # inf where there is none
     neurons: Int[Array, " slots"]
-    number: Int[Array, ""]
-    fired: Int[Array, " neurons"]  # how often each neuron fired
-    first: Int[Array, " neurons"]  # slot of its first spike
-    limit: Float[Array, ""]  # spikes are complete up to this time
+    first: Int[Array, " neurons"]  # slot of each neuron's first spike
 
 
 class Progress(NamedTuple):
@@ -74,7 +80,8 @@ class Progress(NamedTuple):
 
     window: Int[Array, ""]  # its number
     lanes: Lanes
-    spikes: Spikes
+    tally: Tally
+    spikes: PyTree  # those found; or None
     seen: PyTree  # states at the observation times, with a scrap entry; or None
 
 
@@ -97,13 +104,11 @@ def begin(task: Task, given: Given) -> Progress:
     return Progress(
         jnp.zeros((), jnp.int32),
         Lanes(t, given.z0, zero - 1, marks),
+        Tally(jnp.zeros((), jnp.int32), zero, jnp.full((), jnp.inf, t.dtype)),
         Spikes(
             times=jnp.full((sizes.room + 1,), jnp.inf, t.dtype),
             neurons=jnp.full((sizes.room + 1,), -1, jnp.int32),
-            number=jnp.zeros((), jnp.int32),
-            fired=zero,
             first=zero + sizes.room,
-            limit=jnp.full((), jnp.inf, t.dtype),
         ),
         jax.tree.map(
             lambda x: jnp.zeros((sizes.observations + 1, *x.shape), x.dtype), given.z0
@@ -114,7 +119,7 @@ def begin(task: Task, given: Given) -> Progress:
 def unfinished(task: Task, given: Given, progress: Progress) -> Bool[Array, ""]:
     """Whether there is a window left, and a neuron that is not done."""
     left = progress.window * task.sizes.window < given.arrivals.length
-    return left & ~jnp.all(progress.spikes.fired >= task.sizes.spikes)
+    return left & ~jnp.all(progress.tally.fired >= task.sizes.spikes)
 
 
 def load(task: Task, given: Given, number: Any) -> tuple[Window, list[Array]]:
@@ -140,73 +145,89 @@ def run_stretch(
     They are put on the stack of `rounds`, if it is given, from its entry `first` on.
     Returns where they lead, the stack, and their number.
     """
-    layer, size, most = task.layer, task.sizes.window, task.sizes.spikes
+    layer, (size, room, most, _) = task.layer, task.sizes
     model = task.model(given.params)
     window, rows = load(task, given, progress.window)
 
     def body(carry: Any) -> Any:
-        lanes, spikes, seen, rounds, k, _ = carry
-        live = (lanes.t <= spikes.limit) & (spikes.fired < most)
+        lanes, tally, spikes, seen, rounds, k, _ = carry
+        live = (lanes.t <= tally.limit) & (tally.fired < most)
         there, passed = travel(layer, model, window, rows, lanes, live)
         some = eqxi.unvmap_any(there.entry < size)
 
-        def happens(there: Lanes, spikes: Spikes) -> Any:
+        def happens(there: Lanes, tally: Tally, spikes: PyTree) -> Any:
             halt = find(layer, model, window, there, live)
             new = land(layer, model, window, there, halt)
-            return new, halt, *_append(spikes, new.t, halt.fires)
+            slot, new_tally = _counted(tally, room, new.t, halt.fires)
+            if spikes is not None:
+                spikes = _write(spikes, slot, new.t, halt.fires & (tally.fired == 0))
+            return new, halt, slot, new_tally, spikes
 
-        def nothing(there: Lanes, spikes: Spikes) -> Any:
+        def nothing(there: Lanes, tally: Tally, spikes: PyTree) -> Any:
             halt = _nowhere(there)
-            return there, halt, spikes, jnp.full_like(halt.kind, task.sizes.room)
+            return there, halt, jnp.full_like(halt.kind, room), tally, spikes
 
-        new, halt, spikes, slot = lax.cond(some, happens, nothing, there, spikes)
+        new, halt, slot, tally, spikes = lax.cond(
+            some, happens, nothing, there, tally, spikes
+        )
         if seen is not None and window.seen is not None:
             seen = _see(seen, window.seen, passed)
         if rounds is not None:
             rounds = rounds.put(first + k, Round(lanes, halt, slot))
         # Who is done stays past the window: nobody asks where it goes.
-        entry = jnp.where(spikes.fired < most, new.entry, size)
+        entry = jnp.where(tally.fired < most, new.entry, size)
         busy = eqxi.unvmap_any(entry < size)
-        return new._replace(entry=entry), spikes, seen, rounds, k + 1, busy
+        return new._replace(entry=entry), tally, spikes, seen, rounds, k + 1, busy
 
     def cond(carry: Any) -> Any:
         return carry[-1] & (carry[-2] < ROUNDS)
 
-    number, lanes, spikes, seen = progress
+    number, lanes, tally, spikes, seen = progress
     k, busy = jnp.zeros((), jnp.int32), jnp.asarray(True)
-    carry = (lanes, spikes, seen, rounds, k, busy)
-    lanes, spikes, seen, rounds, k, busy = lax.while_loop(cond, body, carry)
+    carry = (lanes, tally, spikes, seen, rounds, k, busy)
+    carry = lax.while_loop(cond, body, carry)
+    lanes, tally, spikes, seen, rounds, k, busy = carry
     # On to the next window if nobody is left in this one.
-    stays = busy | (spikes.fired >= most)
+    stays = busy | (tally.fired >= most)
     lanes = lanes._replace(entry=jnp.where(stays, lanes.entry, -1))
     number = number + jnp.where(busy, 0, 1)
-    return Progress(number, lanes, spikes, seen), rounds, k
+    return Progress(number, lanes, tally, spikes, seen), rounds, k
 
 
 def _nowhere(lanes: Lanes) -> Halt:
     return Halt(lanes.entry, jnp.full_like(lanes.entry, IDLE), 0 * lanes.t)
 
 
-def _append(
-    spikes: Spikes, t: Column, fires: Bool[Array, " neurons"]
-) -> tuple[Spikes, Int[Array, " neurons"]]:
-    """Write spikes to the next slots, and return which ones."""
-    room = spikes.times.shape[0] - 1
-    slot = spikes.number + jnp.cumsum(fires, dtype=jnp.int32) - 1
-    lost = fires & (slot >= room)
-    slot = jnp.where(fires & ~lost, slot, room)
+def _counted(
+    tally: Tally, room: int, t: Column, fires: Bool[Array, " neurons"]
+) -> tuple[Int[Array, " neurons"], Tally]:
+    """Slots of new spikes, in order of their neurons, and the tally with them.
+
+    The scrap slot is for those that find no room, and for who does not fire.
+    """
+    before, number = rank(fires)
+    slot = jnp.where(fires, jnp.minimum(tally.number + before, room), room)
+    lost = fires & (slot == room)
+    return slot, Tally(
+        number=jnp.minimum(tally.number + number, room),
+        fired=tally.fired + fires,
+        limit=jnp.minimum(tally.limit, jnp.min(jnp.where(lost, t, jnp.inf))),
+    )
+
+
+def _write(
+    spikes: Spikes,
+    slot: Int[Array, " neurons"],
+    t: Column,
+    first: Bool[Array, " neurons"],
+) -> Spikes:
+    """With spikes in these slots, some of which are their neurons' first."""
     neurons = jnp.arange(t.shape[0], dtype=jnp.int32)
     # The scrap slot is written by many; nobody reads it.
-    return (
-        Spikes(
-            times=spikes.times.at[slot].set(t),
-            neurons=spikes.neurons.at[slot].set(neurons),
-            number=jnp.minimum(spikes.number + jnp.sum(fires, dtype=jnp.int32), room),
-            fired=spikes.fired + fires,
-            first=jnp.where(fires & (spikes.fired == 0), slot, spikes.first),
-            limit=jnp.minimum(spikes.limit, jnp.min(jnp.where(lost, t, jnp.inf))),
-        ),
-        slot,
+    return Spikes(
+        times=spikes.times.at[slot].set(t),
+        neurons=spikes.neurons.at[slot].set(neurons),
+        first=jnp.where(first, slot, spikes.first),
     )
 
 

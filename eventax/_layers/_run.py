@@ -28,7 +28,7 @@ from ._gauges import Gauge
 from ._lanes import Layer
 from ._lockstep import simulate_layer
 from ._order import by_time
-from ._rounds import Given, Sizes, Spikes, Task
+from ._rounds import Given, Sizes, Task
 
 
 class LayerPlan(NamedTuple):
@@ -114,13 +114,11 @@ def run_layers(
             once=once and last,
             together=number > 0 and synaptic is None and axonal is None,
         )
-        spikes = outcome.spikes
         if not (once and last):
-            train, limit = _sorted(spikes, plan.size, settings.max_events, limit)
+            train, limit = _sorted(outcome, plan.size, settings.max_events, limit)
         outcomes.append(outcome)
         trains.append(train)
-    spikes = outcomes[-1].spikes
-    fired = spikes.fired > 0
+    spikes, fired = outcomes[-1].spikes, outcomes[-1].tally.fired > 0
     first = jnp.where(fired, spikes.times[spikes.first], jnp.inf)
     stop = jnp.asarray(t_end)
     if once:
@@ -240,16 +238,17 @@ def _in_order(in_spike_times: Float[Array, "inputs spikes"]) -> Train:
 
 
 def _sorted(
-    spikes: Spikes, n_neurons: int, most: int, limit: Array
+    outcome: Outcome, n_neurons: int, most: int, limit: Array
 ) -> tuple[Train, Array]:
     """The earliest spikes in order, no more than `most`, and up to when all are known.
 
     One more tells that there are too many.
     """
+    tally, spikes = outcome.tally, outcome.spikes
     times, neurons = spikes.times[:-1], spikes.neurons[:-1]
     senders = jnp.maximum(neurons, 0)
-    order = by_time(times, senders, n_neurons, spikes.number)[: most + 1]
-    limit = jnp.minimum(limit, spikes.limit)
+    order = by_time(times, senders, n_neurons, tally.number)[: most + 1]
+    limit = jnp.minimum(limit, tally.limit)
     if order.shape[0] > most:
         limit = jnp.minimum(limit, lax.stop_gradient(times[order[-1]]))
         order = order[:-1]
@@ -271,7 +270,7 @@ def _verdict(
     for train in trains[: len(trains) - once]:
         events = events + jnp.sum(train.times <= stop)
     if once:
-        events = events + jnp.sum(outcomes[-1].spikes.fired > 0)
+        events = events + jnp.sum(outcomes[-1].tally.fired > 0)
     many = (events > settings.max_events) | (limit <= stop)
     broken = jnp.any(jnp.stack([outcome.broken for outcome in outcomes]))
     status = jnp.where(many, TOO_MANY_EVENTS, OK)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import equinox as eqx
 import numpy as np
+from jaxtyping import Array
 
 from .._engine import split_senders
 from .._flows import AbstractFlow
@@ -47,6 +48,10 @@ def _part(model: NeuronModel, n_neurons: int, chosen: slice) -> NeuronModel | No
 
 def _reads_rows_only(flow: AbstractFlow, model: NeuronModel, size: int) -> bool:
     """Whether weights matter at arrivals only, and there by the sender's row."""
-    z = flow.enter(model, model.init_state(size))
-    _, rows = split_senders(flow, model, eqx.filter(model, eqx.is_array), z, size)
-    return len(rows) > 0
+
+    def rows_read(model: NeuronModel) -> list[Array]:
+        z = flow.enter(model, model.init_state(size))
+        return split_senders(flow, model, eqx.filter(model, eqx.is_array), z, size)[1]
+
+    # Traced, not run: nothing is compiled to find this out.
+    return len(eqx.filter_eval_shape(rows_read, model)) > 0
