@@ -68,7 +68,7 @@ class Report:
         json_file.write_text(json.dumps(self._content(), indent=1) + "\n")
         text_file.write_text(self.markdown())
         written = [json_file, text_file]
-        picture = folder / f"growth{suffix}.png"
+        picture = folder / f"curves{suffix}.png"
         if self.curves and draw(self.curves, picture):
             written.append(picture)
         return written
