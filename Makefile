@@ -21,9 +21,11 @@ PIP := $(PY) -m pip --quiet --disable-pip-version-check --no-input
 # has dropped the second one. So each is tried first.
 KNOWN = for flag in $(QUICK); do XLA_FLAGS=$$flag JAX_PLATFORMS=cpu $(PY) -c "import jax; jax.devices()" 2>/dev/null && echo $$flag; done
 
+NATIVE := $(wildcard native/*.cpp native/*.h native/*/*.h native/build.py)
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-full bench lint format clean
+.PHONY: help demo test test-full bench lint format native clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -49,7 +51,10 @@ format: $(VENV)/.stamp-lint ## rewrite the code in the project's style
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+native: $(VENV)/.stamp-native ## compile the native core, if a source has changed
+
 clean: ## remove the environment, pictures and caches
+	rm -rf eventax/_native/eventax-*
 	rm -rf $(VENV) out build dist .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -60,7 +65,18 @@ $(VENV)/.stamp-venv:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.stamp-%: pyproject.toml $(VENV)/.stamp-venv
+# What builds the package is installed once, here, and not again in isolation.
+$(VENV)/.stamp-build: pyproject.toml $(VENV)/.stamp-venv
+	@echo "Installing what builds eventax ..."
+	@$(PIP) install $$($(PY) native/build.py --requirements)
+	@touch $@
+
+$(VENV)/.stamp-native: $(NATIVE) pyproject.toml $(VENV)/.stamp-build
+	@echo "Compiling the native core ..."
+	@$(PY) native/build.py
+	@touch $@
+
+$(VENV)/.stamp-%: pyproject.toml $(VENV)/.stamp-build | $(VENV)/.stamp-native
 	@echo "Installing eventax[$*] into $(VENV) (a few minutes the first time) ..."
-	@$(PIP) install --editable '.[$*]'
+	@EVENTAX_NATIVE=0 $(PIP) install --no-build-isolation --editable '.[$*]'
 	@touch $@
