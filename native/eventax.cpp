@@ -1,6 +1,7 @@
 // What Python finds in the library by name; everything else is hidden.
 #include <cstdint>
 
+#include "call.h"
 #include "processor.h"
 #include "xla/ffi/api/ffi.h"
 
@@ -14,14 +15,27 @@ namespace ffi = xla::ffi;
 
 namespace {
 
-// How many threads JAX lends the core.
-ffi::Error threads(ffi::ThreadPool pool, ffi::ResultBufferR0<ffi::S32> count) {
-  *count->typed_data() = static_cast<std::int32_t>(pool.num_threads());
-  return ffi::Error::Success();
-}
-XLA_FFI_DEFINE_HANDLER(
-    threads_handler, threads,
-    ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Ret<ffi::BufferR0<ffi::S32>>());
+#define EVENTAX_HANDLERS(bits, T)                                                 \
+  XLA_FFI_DEFINE_HANDLER(forward_##bits, eventax::forward<T>,                     \
+                         ffi::Ffi::Bind()                                         \
+                             .Ctx<ffi::ThreadPool>()                              \
+                             .RemainingArgs()                                     \
+                             .RemainingRets()                                     \
+                             .Attr<ffi::Span<const std::int64_t>>("batch")        \
+                             .Attr<ffi::Span<const std::int64_t>>("ints")         \
+                             .Attr<ffi::Span<const double>>("reals"));            \
+  XLA_FFI_DEFINE_HANDLER(backward_##bits, eventax::backward<T>,                   \
+                         ffi::Ffi::Bind()                                         \
+                             .Ctx<ffi::ThreadPool>()                              \
+                             .RemainingArgs()                                     \
+                             .RemainingRets()                                     \
+                             .Attr<ffi::Span<const std::int64_t>>("batch")        \
+                             .Attr<ffi::Span<const std::int64_t>>("ints")         \
+                             .Attr<ffi::Span<const double>>("reals")              \
+                             .Attr<ffi::Span<const std::int64_t>>("wanted"))
+
+EVENTAX_HANDLERS(32, float);
+EVENTAX_HANDLERS(64, double);
 
 struct Handler {
   const char* name;
@@ -30,7 +44,10 @@ struct Handler {
 
 // Python registers what is listed here, under these names.
 constexpr Handler kHandlers[] = {
-    {"eventax_threads", threads_handler},
+    {"eventax_forward_32", forward_32},
+    {"eventax_forward_64", forward_64},
+    {"eventax_backward_32", backward_32},
+    {"eventax_backward_64", backward_64},
     {nullptr, nullptr},
 };
 

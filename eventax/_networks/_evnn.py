@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import equinox as eqx
 import jax
@@ -14,13 +14,15 @@ from jaxtyping import Array, Float, Int, PyTree
 from .._arguments import check_count
 from .._engine import Run, Settings, first_spikes, run, spike_trains, spikes_in_order
 from .._layers import Gauge, Highest, Integral, run_readout
+from .. import _native as native
 from .._neurons import NeuronModel
 from .._neurons._base import check_model_class
 from .._static import Constant
 from . import _checks as checks
 from ._choices import choose_flow, choose_gradient
 from ._connectivity import connectivity, selection
-from ._delays import draw_delays, total_delays
+from ._delays import draw_delays, not_negative, total_delays
+from ._engines import Engine, check_engine, is_native, why_not_native
 from ._readouts import readout_flow, readouts
 
 
@@ -97,6 +99,10 @@ class EvNN(eqx.Module):
             takes gradients through up to n² segments and holds 2n states for it; or
             `eventax.adjoint.EventPropAdjoint()`.
         dtype: `jnp.float32`, or `jnp.float64` where JAX's 64-bit mode is on.
+        engine: "native" simulates in C++, many times faster and compiled at once:
+            networks of `LI`, `LIF`, `PLIF`, `ALIF`, `QIF` and `PQIF`, wrapped or not,
+            on a CPU. "jax" simulates anything anywhere. "auto" takes the native core
+            where it can. Results are the same.
         **neuron_model_kwargs: keywords of the neuron model.
 
     Attributes:
@@ -156,6 +162,8 @@ class EvNN(eqx.Module):
     _backward: Constant = eqx.field(static=True)
     _checkpoints: int | None = eqx.field(static=True)
     _capacity: int = eqx.field(static=True)
+    engine: Engine = eqx.field(static=True)
+    _why_not_native: str | None = eqx.field(static=True)
 
     def __init__(
         self,
@@ -181,6 +189,7 @@ class EvNN(eqx.Module):
         solver: Any = None,
         adjoint: Any = None,
         dtype: Any = jnp.float32,
+        engine: Engine = "auto",
         **neuron_model_kwargs: Any,
     ):
         self.n_neurons = check_count("n_neurons", n_neurons, 1)
@@ -233,6 +242,10 @@ class EvNN(eqx.Module):
         self._flow = Constant(flow)
         self._checkpoints, backward = choose_gradient(adjoint, flow, self.dtype)
         self._backward = Constant(backward)
+        self.engine = check_engine(engine)
+        self._why_not_native = why_not_native(self.neuron_model, solver, adjoint)
+        if self.engine == "native":
+            is_native(self.engine, self._why_not_native)
 
     @property
     def use_delays(self) -> bool:
@@ -486,29 +499,69 @@ class EvNN(eqx.Module):
 
     @eqx.filter_jit
     def _ttfs(self, inputs: Array) -> Array:
-        done = self._run(inputs, awaited=self._outputs.value)
-        return first_spikes(done, self._output_ids(), self.output_no_spike_value)
+        if self._is_native():
+            return self._filled(self._ask(inputs, native.FIRST).times[:, 0])
+        return self._ttfs_by_jax(inputs)
 
     @eqx.filter_jit
     def _spikes_until_t(self, inputs: Array, end: Array, max_spikes: int) -> Array:
+        if self._is_native():
+            found = self._ask(inputs, native.TRAINS, t_end=end, max_spikes=max_spikes)
+            return self._filled(found.times)
+        return self._spikes_until_t_by_jax(inputs, end, max_spikes)
+
+    @eqx.filter_jit
+    def _state_at_t(self, inputs: Array, times: Array) -> Array:
+        if self._is_native():
+            states = self._ask(inputs, native.STATES, observe_at=times).states
+            seen = native.observed(self._settings(), self.neuron_model, states)
+            return jnp.swapaxes(seen[:, self.output_indices], 0, 1)
+        return self._state_at_t_by_jax(inputs, times)
+
+    @eqx.filter_jit
+    def _record(self, inputs: Array) -> tuple[Array, Array, Array]:
+        if self._is_native():
+            found = self._ask(inputs, native.RECORD)
+            return self._filled(found.times), found.neurons, found.pending
+        return self._record_by_jax(inputs)
+
+    @eqx.filter_jit
+    def _gauged(self, inputs: Array, gauge: Gauge) -> Array:
+        readout_flow(
+            readouts(self.neuron_model, self.n_neurons, self.output_indices)
+        )
+        if not self._is_native():
+            return self._gauged_by_jax(inputs, gauge)
+        reading, rate = native.HIGHEST, 0.0
+        if isinstance(gauge, Integral):
+            reading, rate = native.INTEGRAL, gauge.rate
+        found = self._ask(inputs, native.READING, reading=reading, rate=rate)
+        return found.readouts
+
+    # The same by JAX.
+
+    def _ttfs_by_jax(self, inputs: Array) -> Array:
+        done = self._run(inputs, awaited=self._outputs.value)
+        return first_spikes(done, self._output_ids(), self.output_no_spike_value)
+
+    def _spikes_until_t_by_jax(
+        self, inputs: Array, end: Array, max_spikes: int
+    ) -> Array:
         done = self._run(inputs, t_end=end)
         fill = self.output_no_spike_value
         return spike_trains(done, self._output_ids(), max_spikes, fill)
 
-    @eqx.filter_jit
-    def _state_at_t(self, inputs: Array, times: Array) -> Array:
+    def _state_at_t_by_jax(self, inputs: Array, times: Array) -> Array:
         done = self._run(inputs, observe_at=times)
         seen = jax.vmap(self.neuron_model.observe)(done.states)
         return jnp.swapaxes(seen[:, self.output_indices], 0, 1)
 
-    @eqx.filter_jit
-    def _record(self, inputs: Array) -> tuple[Array, Array, Array]:
+    def _record_by_jax(self, inputs: Array) -> tuple[Array, Array, Array]:
         done = self._run(inputs)
         times, neurons = spikes_in_order(done, self.output_no_spike_value)
         return times, neurons, done.pending
 
-    @eqx.filter_jit
-    def _gauged(self, inputs: Array, gauge: Gauge) -> Array:
+    def _gauged_by_jax(self, inputs: Array, gauge: Gauge) -> Array:
         model = readouts(self.neuron_model, self.n_neurons, self.output_indices)
         delays = total_delays(self.delays, self.axonal_delays, self.n_neurons)
         chosen = self.output_indices
@@ -523,6 +576,33 @@ class EvNN(eqx.Module):
             (gauge,),
         )
         return values
+
+    # By the native core.
+
+    # Whether `max_event_steps` counts arrivals of one spike after different delays.
+    _counts_deliveries: ClassVar[bool] = True
+
+    def _is_native(self) -> bool:
+        return is_native(self.engine, self._why_not_native)
+
+    def _ask(self, inputs: Array, question: int, **wishes: Any) -> native.Answer:
+        ask = {k: wishes.pop(k) for k in ("max_spikes", "reading", "rate") if k in wishes}
+        synaptic, axonal = self.delays, self.axonal_delays
+        return native.ask_core(
+            self._settings(),
+            self.neuron_model,
+            inputs,
+            native.Delays(
+                None if synaptic is None else not_negative(synaptic),
+                None if axonal is None else not_negative(axonal),
+            ),
+            native.Ask(question, self.output_indices, **ask),
+            counts_deliveries=self._counts_deliveries,
+            **wishes,
+        )
+
+    def _filled(self, times: Array) -> Array:
+        return jnp.where(times < jnp.inf, times, self.output_no_spike_value)
 
     def _output_ids(self) -> Int[Array, " outputs"]:
         return jnp.asarray(self.output_indices, jnp.int32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -19,6 +19,7 @@ from .._static import Constant
 from ._choices import choose_flow
 from ._connectivity import layered
 from ._delays import not_negative
+from ._engines import Engine
 from ._evnn import EvNN
 from ._layered import plan_layers
 
@@ -49,6 +50,7 @@ class FFEvNN(EvNN):
         max_event_steps: bound on events (spikes, arrivals) per sample.
         output_no_spike_value: written where an output neuron did not fire, default inf.
         dtype: floating-point type.
+        engine: as in `EvNN`.
         **neuron_model_kwargs: keywords of the neuron model.
 
     Raises:
@@ -68,6 +70,9 @@ class FFEvNN(EvNN):
 
     layers: tuple[int, ...] = eqx.field(static=True)
     _plans: Constant = eqx.field(static=True)
+
+    # Layers count an input once, and each spike.
+    _counts_deliveries: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -89,6 +94,7 @@ class FFEvNN(EvNN):
         stepsize_controller: Any = None,
         solver: Any = None,
         dtype: Any = jnp.float32,
+        engine: Engine = "auto",
         **neuron_model_kwargs: Any,
     ):
         if len(layers) == 0:
@@ -126,6 +132,7 @@ class FFEvNN(EvNN):
             solver=solver,
             adjoint=adjoint,
             dtype=dtype,
+            engine=engine,
             **neuron_model_kwargs,
         )
         plans = None
@@ -143,42 +150,37 @@ class FFEvNN(EvNN):
 
     # Layer by layer where that is possible; the same results as by the general engine.
 
-    @eqx.filter_jit
-    def _ttfs(self, inputs: Array) -> Array:
+    def _ttfs_by_jax(self, inputs: Array) -> Array:
         if self._plans.value is None:
-            return super()._ttfs(inputs)
+            return super()._ttfs_by_jax(inputs)
         first = self._run_layers(inputs, once=True).first
         return jnp.where(first < jnp.inf, first, self.output_no_spike_value)
 
-    @eqx.filter_jit
-    def _spikes_until_t(self, inputs: Array, end: Array, max_spikes: int) -> Array:
+    def _spikes_until_t_by_jax(self, inputs: Array, end: Array, max_spikes: int) -> Array:
         if self._plans.value is None:
-            return super()._spikes_until_t(inputs, end, max_spikes)
+            return super()._spikes_until_t_by_jax(inputs, end, max_spikes)
         done = self._run_layers(inputs, t_end=end).run
         fill = self.output_no_spike_value
         return spike_trains(done, self._output_ids(), max_spikes, fill)
 
-    @eqx.filter_jit
-    def _state_at_t(self, inputs: Array, times: Array) -> Array:
+    def _state_at_t_by_jax(self, inputs: Array, times: Array) -> Array:
         if self._plans.value is None:
-            return super()._state_at_t(inputs, times)
+            return super()._state_at_t_by_jax(inputs, times)
         done = self._run_layers(inputs, observe_at=times).run
         model = self.neuron_model.part(self.n_neurons, self.output_indices)
         return jnp.swapaxes(jax.vmap(model.observe)(done.states), 0, 1)
 
-    @eqx.filter_jit
-    def _record(self, inputs: Array) -> tuple[Array, Array, Array]:
+    def _record_by_jax(self, inputs: Array) -> tuple[Array, Array, Array]:
         # With delays the numbers of pending spikes are asked for too.
         if self._plans.value is None or self.use_delays or self.use_axonal_delays:
-            return super()._record(inputs)
+            return super()._record_by_jax(inputs)
         done = self._run_layers(inputs, record=True).run
         times, neurons = spikes_in_order(done, self.output_no_spike_value)
         return times, neurons, done.pending
 
-    @eqx.filter_jit
-    def _gauged(self, inputs: Array, gauge: Gauge) -> Array:
+    def _gauged_by_jax(self, inputs: Array, gauge: Gauge) -> Array:
         if self._plans.value is None:
-            return super()._gauged(inputs, gauge)
+            return super()._gauged_by_jax(inputs, gauge)
         return self._run_layers(inputs, gauges=(gauge,)).gauges[0]
 
     def _run_layers(self, inputs: Array, **wishes: Any) -> Layered:

@@ -1,0 +1,388 @@
+// The way back through one block of one sample. The derivation is in docs/adjoint.md.
+#pragma once
+
+#include <vector>
+
+#include "replay.h"
+
+namespace eventax {
+
+// Gradients of a block, added up over samples.
+struct BlockGradient {
+  std::vector<double> weights, delays;       // (rows, width)
+  std::vector<double> bias, tau_1, tau_2;    // (width)
+  std::vector<double> start_x, start_y;      // (width)
+
+  void reset(const BlockPlan& plan, bool delayed) {
+    const std::size_t width = static_cast<std::size_t>(plan.width);
+    weights.assign(plan.senders.size() * width, 0.0);
+    delays.assign(delayed ? weights.size() : 0, 0.0);
+    for (auto* v : {&bias, &tau_1, &tau_2, &start_x, &start_y}) v->assign(width, 0.0);
+  }
+};
+
+// Cotangents of times, by block and spike, by input, by observation.
+struct TimeCotangents {
+  std::vector<std::vector<double>> spikes;
+  std::vector<double> inputs, observations;
+};
+
+// What is asked of the way back.
+struct Wish {
+  bool inputs = false;        // cotangents of the times of inputs (or delays)
+  bool observations = false;  // of observation times
+  bool trains = false;        // gradients of time constants
+};
+
+class BlockBack {
+ public:
+  // `observed(index, neuron, column)` are cotangents of observed states, `read` those of
+  // readouts by lane.
+  template <class Observed>
+  BlockBack(const Story& story, int b, const Setting& setting, const Wish& wish,
+            const Meter& meter, const std::vector<double>& read, const Observed& observed,
+            bool any_observed, BlockGradient& gradient, TimeCotangents& times)
+      : story_(story),
+        b_(b),
+        wish_(wish),
+        read_(read),
+        gradient_(gradient),
+        times_(times),
+        states_(*story.plan, *story.block),
+        reading_(meter.on() ? meter.reading() : Reading::kNone),
+        meter_(meter) {
+    const std::size_t width = static_cast<std::size_t>(story.plan->width);
+    a_ = {columns_.take(width), columns_.take(width), gradient.bias.data(),
+          gradient.tau_1.data(), gradient.tau_2.data()};
+    by_integral_ = reading_ == Reading::kIntegral ? read.data() : nullptr;
+    const int top = last_pass(any_observed);
+    if (top < 0) return;
+    bool needs = reading_ == Reading::kHighest || (any_observed && wish.observations);
+    for (const auto& p : story.block->populations) needs |= p->needs_states(wish.trains);
+    if (needs) replay_ = std::make_unique<Replay>(story, meter);
+    (void)setting;
+    owed_.assign(width, 0.0);
+    event_time_.assign(story.events.size() + 1, 0.0);
+    if (reading_ == Reading::kHighest) add_peak_times();
+    set_modes(top);
+    for (int p = top; p >= 0; p--) {
+      pass(p);
+      if (p == 0) break;
+      const Event& e = story.events[static_cast<std::size_t>(p) - 1];
+      if (e.spike >= 0)
+        spike(e, p);
+      else if (e.arrival.source == kObservation)
+        observation(e.arrival, p, observed);
+      else
+        arrival(e.arrival, p);
+    }
+    for (std::size_t k = 0; k < width; k++) {
+      gradient.start_x[k] += a_.lx[k];
+      gradient.start_y[k] += a_.ly[k];
+    }
+  }
+
+ private:
+  // The last pass with anything to tell, -1 if there is none.
+  int last_pass(bool any_observed) const {
+    int top = -1;
+    const auto& cotangents = times_.spikes[b_];
+    const auto& spikes = *story_.spikes;
+    for (std::size_t j = spikes.size(); j-- > 0;)
+      if (cotangents[j] != 0) {
+        top = spikes[j].seq + (story_.plan->cyclic ? 1 : 0);
+        break;
+      }
+    if (reading_ != Reading::kNone) return story_.passes() - 1;
+    if (!any_observed) return top;
+    for (int p = story_.passes() - 1; p > top; p--) {
+      const Event& e = story_.events[static_cast<std::size_t>(p) - 1];
+      if (e.spike < 0 && e.arrival.source == kObservation) return p;
+      if (p == 1) break;
+    }
+    return top;
+  }
+
+  // Who pauses at the end of pass `top`.
+  void set_modes(int top) {
+    if (!story_.block->pauses) return;
+    const auto& spikes = *story_.spikes;
+    const int last = story_.plan->cyclic ? top - 1 : top;
+    for (const Spike& s : spikes)
+      if (s.seq <= last) states_.set_mode(s.lane, states_.after_spike(s.lane));
+    std::vector<int> of_lane(static_cast<std::size_t>(story_.plan->width), -1);
+    for (std::size_t j = 0; j < spikes.size(); j++)
+      if (spikes[j].seq <= last) of_lane[spikes[j].lane] = static_cast<int>(j);
+    for (const Wake& w : *story_.wakes)
+      if (w.seq <= top && of_lane[spikes[w.spike].lane] == w.spike)
+        states_.set_mode(spikes[w.spike].lane, states_.after_wake(spikes[w.spike].lane));
+  }
+
+  const Lanes* states_at(int p) { return replay_ ? &replay_->at(p) : nullptr; }
+
+  // Everybody goes back from the end of pass p to its start.
+  void pass(int p) {
+    const double start = story_.start_of(p), end = story_.end_of(p), h = end - start;
+    const Lanes* at = states_at(p);
+    locals_of(story_, p, locals_);
+    if (reading_ == Reading::kHighest) add_peaks(p);
+    kept_.clear();
+    for (std::size_t j = 0; j < locals_.size(); j++)
+      if (j == 0 || locals_[j].lane != locals_[j - 1].lane) {
+        const int lane = locals_[j].lane;
+        kept_.push_back({a_.lx[lane], a_.ly[lane]});
+        // What the loop over everybody does to them does not count.
+        a_.lx[lane] = a_.ly[lane] = 0;
+      }
+    const Gauge gauge = meter_.gauge(start);
+    std::vector<double>* read = nullptr;
+    if (by_integral_ && !locals_.empty()) {
+      read_now_ = read_;
+      for (const Local& l : locals_) read_now_[l.lane] = 0;
+      read = &read_now_;
+    }
+    for (const auto& q : story_.block->populations)
+      q->go_back(states_.lanes(), a_, h, at, gauge, read ? read->data() : by_integral_,
+                 wish_.trains);
+    std::size_t number = 0;
+    for (std::size_t j = 0; j < locals_.size();) {
+      std::size_t until = j;
+      while (until < locals_.size() && locals_[until].lane == locals_[j].lane) until++;
+      lane_back(p, j, until, kept_[number++], at);
+      j = until;
+    }
+  }
+
+  // A value at the end of a way moves with the time of what ends it.
+  void add_peak_times() {
+    const Meter& found = replay_->meter();
+    for (const int lane : found.lanes()) {
+      const Peak& peak = found.peak(lane);
+      if (peak.where != Peak::kEnd || read_[lane] == 0) continue;
+      const double by_time = read_[lane] * peak.slope;
+      locals_of(story_, peak.pass, locals_);
+      int part = 0;
+      const Local* own = nullptr;
+      for (const Local& l : locals_)
+        if (l.lane == lane && part++ == peak.part) own = &l;
+      if (!own)
+        event_time_[static_cast<std::size_t>(peak.pass)] += by_time;
+      else if (own->spike >= 0)
+        times_.spikes[b_][static_cast<std::size_t>(own->spike)] += by_time;
+    }
+  }
+
+  // Lanes that are highest on this pass are gone through by themselves.
+  void add_peaks(int p) {
+    const std::size_t n = locals_.size();
+    const Meter& found = replay_->meter();
+    for (const int lane : found.lanes()) {
+      if (found.peak(lane).pass != p || read_[lane] == 0) continue;
+      bool known = false;
+      for (std::size_t j = 0; j < n; j++) known |= locals_[j].lane == lane;
+      if (!known) locals_.push_back({lane, -1, 0, -1, -1, {}});
+    }
+  }
+
+  // One lane back through pass p with its own events, of which the first is locals_[from].
+  void lane_back(int p, std::size_t from, std::size_t until, State l, const Lanes* at) {
+    const int lane = locals_[from].lane;
+    const double start = story_.start_of(p);
+    double t = story_.end_of(p);
+    const bool none = locals_[from].key < 0;
+    for (std::size_t j = none ? from : until; j-- > from;) {
+      const Local& e = locals_[j];
+      t = way_back(p, static_cast<int>(j - from) + 1, lane, state_after(states_, e), e.t, t, l);
+      if (e.spike >= 0) spike_back(e.spike, l, 0);
+      else wake_back(lane, (*story_.wakes)[e.wake], l);
+    }
+    const State s = at ? State{at->x[lane], at->y[lane]} : State{};
+    way_back(p, 0, lane, s, start, t, l);
+    a_.lx[lane] = l.x;
+    a_.ly[lane] = l.y;
+  }
+
+  // A lane back from time `to` to `from`, where its state is s.
+  double way_back(int p, int part, int lane, State s, double from, double to, State& l) {
+    const Population& q = states_.of(lane);
+    const int k = states_.within(lane);
+    const Mode mode = states_.mode_of(lane, states_.mode(lane));
+    const double by_integral = by_integral_ ? read_[lane] : 0;
+    const auto go = [&](State at, double t, double h) {
+      q.lane_back(k, at, h, mode, l, a_, meter_.gauge(t), by_integral, wish_.trains);
+    };
+    if (reading_ != Reading::kHighest) {
+      go(s, from, to - from);
+      return from;
+    }
+    const Peak& peak = replay_->meter().peak(lane);
+    const bool here = peak.pass == p && peak.part == part && read_[lane] != 0;
+    if (!here) {
+      go(s, from, to - from);
+    } else if (peak.where == Peak::kInside) {
+      go(q.after(k, s, peak.offset, mode), from + peak.offset, to - from - peak.offset);
+      l.x += read_[lane];
+      go(s, from, peak.offset);
+    } else if (peak.where == Peak::kEnd) {
+      l.x += read_[lane];
+      go(s, from, to - from);
+    } else {
+      go(s, from, to - from);
+      l.x += read_[lane];
+      // As if the state after the event were observed a moment later.
+      const double by_time = mode.hold_x ? 0 : read_[lane] * q.slope(k, s).x;
+      if (part > 0) owed_[lane] += by_time;
+      else if (p > 0) event_time_[static_cast<std::size_t>(p) - 1] += by_time;
+    }
+    return from;
+  }
+
+  static State masked(State slope, const Mode& mode) {
+    return {mode.hold_x ? 0 : slope.x, mode.hold_y ? 0 : slope.y};
+  }
+
+  // The adjoint of lane l through its own spike; `by_time` is what others add to the
+  // cotangent of its time.
+  void spike_back(int number, State& l, double by_time) {
+    const Spike& s = (*story_.spikes)[static_cast<std::size_t>(number)];
+    const Population& q = states_.of(s.lane);
+    const int k = states_.within(s.lane);
+    const Mode mode = states_.mode_of(s.lane, states_.mode(s.lane));
+    const State before{s.x, s.y}, after = q.fired(k, before);
+    const State slope = q.slope(k, before), slope_after = masked(q.slope(k, after), mode);
+    const State through = q.fired_back(k, before, l);
+    double time = times_.spikes[b_][static_cast<std::size_t>(number)] + by_time +
+                  owed_[s.lane];
+    owed_[s.lane] = 0;
+    time += through.x * slope.x + through.y * slope.y - l.x * slope_after.x -
+            l.y * slope_after.y;
+    l = through;
+    states_.set_mode(s.lane, 0);
+    if (s.cause == kCrossing) {
+      const State by = q.gap_by_state();
+      const double rate = by.x * slope.x + by.y * slope.y;
+      // A potential that only touches threshold tells no derivative.
+      if (!(rate > 1e-150)) return;
+      l.x -= time * by.x / rate;
+      l.y -= time * by.y / rate;
+    } else if (s.cause >= 0) {
+      event_time_[static_cast<std::size_t>(s.cause)] += time;
+      if (!gradient_.delays.empty()) late_.push_back({s.cause, s.lane, time});
+    } else if (s.cause != kAtStart) {
+      owed_[s.lane] += time;  // to the spike before
+    }
+  }
+
+  // Through the end of a pause, whose time moves with its spike.
+  void wake_back(int lane, const Wake& w, const State& l) {
+    const Population& q = states_.of(lane);
+    const State slope = q.slope(states_.within(lane), {w.x, w.y});
+    const State after = masked(slope, states_.mode_of(lane, states_.mode(lane)));
+    const State before = masked(slope, states_.mode_of(lane, 1));
+    owed_[lane] += l.x * (before.x - after.x) + l.y * (before.y - after.y);
+    states_.set_mode(lane, 1);
+  }
+
+  double deliver_back(int p, int row, const std::vector<int>* lanes, bool timed) {
+    const std::size_t width = static_cast<std::size_t>(story_.plan->width);
+    const std::size_t offset = static_cast<std::size_t>(row) * width;
+    const double* w = &story_.block->weights[offset];
+    double* g = &gradient_.weights[offset];
+    double* by_delay = gradient_.delays.empty() ? nullptr : &gradient_.delays[offset];
+    const Lanes* at = states_at(p);
+    double time = 0;
+    if (!lanes) {
+      for (const auto& q : story_.block->populations)
+        time += q->arrival_back(states_.lanes(), a_, at, w, g, timed, by_delay);
+      return time;
+    }
+    for (const int lane : *lanes) {
+      const State s = at ? State{at->x[lane], at->y[lane]} : State{};
+      const double by = states_.of(lane).lane_arrival_back(
+          states_.within(lane), s, w[lane], states_.mode_of(lane, states_.mode(lane)),
+          {a_.lx[lane], a_.ly[lane]}, g[lane]);
+      if (by_delay) by_delay[lane] += by;
+      time += by;
+    }
+    return time;
+  }
+
+  // A neuron that an arrival put above threshold fires at a time that moves with its delay.
+  void late_back(int event, int row) {
+    for (const Late& late : late_)
+      if (late.event == event)
+        gradient_.delays[static_cast<std::size_t>(row * story_.plan->width + late.lane)] +=
+            late.time;
+    late_.erase(std::remove_if(late_.begin(), late_.end(),
+                               [&](const Late& late) { return late.event == event; }),
+                late_.end());
+  }
+
+  void arrival(const Arrival& a, int p) {
+    const bool timed = a.source != kInput || wish_.inputs;
+    double time = deliver_back(p, a.row, lanes_of(story_, a), timed);
+    time += event_time_[static_cast<std::size_t>(p) - 1];
+    late_back(p - 1, a.row);
+    const std::size_t index = static_cast<std::size_t>(a.index);
+    if (a.source == kInput) times_.inputs[index] += time;
+    else times_.spikes[a.source == kOwn ? b_ : a.block][index] += time;
+  }
+
+  void spike(const Event& e, int p) {
+    const Spike& s = (*story_.spikes)[static_cast<std::size_t>(e.spike)];
+    double time = event_time_[static_cast<std::size_t>(p) - 1];
+    deliver_at_once(story_, s.neuron, s.t, [&](int row, const std::vector<int>* lanes) {
+      time += deliver_back(p, row, lanes, true);
+      late_back(p - 1, row);
+    });
+    State l{a_.lx[s.lane], a_.ly[s.lane]};
+    spike_back(e.spike, l, time);
+    a_.lx[s.lane] = l.x;
+    a_.ly[s.lane] = l.y;
+  }
+
+  template <class Observed>
+  void observation(const Arrival& a, int p, const Observed& observed) {
+    double time = event_time_[static_cast<std::size_t>(p) - 1];
+    const Lanes* at = wish_.observations ? states_at(p) : nullptr;
+    for (int lane = 0; lane < story_.plan->width; lane++) {
+      const int neuron = story_.plan->neurons[static_cast<std::size_t>(lane)];
+      if (neuron < 0) continue;
+      const State by{observed(a.index, neuron, 0), observed(a.index, neuron, 1)};
+      if (at) {
+        const State slope =
+            masked(states_.of(lane).slope(states_.within(lane), {at->x[lane], at->y[lane]}),
+                   states_.mode_of(lane, states_.mode(lane)));
+        time += by.x * slope.x + by.y * slope.y;
+      }
+      a_.lx[lane] += by.x;
+      a_.ly[lane] += by.y;
+    }
+    times_.observations[static_cast<std::size_t>(a.index)] += time;
+  }
+
+  struct Late {
+    int event, lane;
+    double time;
+  };
+
+  const Story& story_;
+  std::size_t b_;
+  const Wish& wish_;
+  const std::vector<double>& read_;
+  BlockGradient& gradient_;
+  TimeCotangents& times_;
+  LaneStates states_;
+  Reading reading_;
+  const Meter& meter_;
+  Columns columns_;
+  Adjoints a_{};
+  const double* by_integral_ = nullptr;
+  std::unique_ptr<Replay> replay_;
+  std::vector<double> owed_, event_time_, read_now_;
+  std::vector<Late> late_;
+  std::vector<Local> locals_;
+  std::vector<State> kept_;
+};
+
+}  // namespace eventax

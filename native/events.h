@@ -1,0 +1,206 @@
+// What happens in a network: arrivals known beforehand, spikes and wakes that are found.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <queue>
+#include <vector>
+
+#include "parameters.h"
+
+namespace eventax {
+
+// Why a simulation stopped; the numbers are those of eventax/_engine/_status.py.
+enum Status {
+  kOk = 0,
+  kTooManyEvents = 1,
+  kNotFinite = 2,
+};
+
+// An input spike of a sample, in order of time.
+struct Input {
+  double t;
+  int channel, index;  // where it stands in the user's array
+};
+
+// A spike. `seq` is its number in its block's sequence of events if the block is cyclic,
+// else that of the next event.
+struct Spike {
+  double t;
+  double x, y;  // state just before its reset
+  std::int32_t neuron, lane;
+  std::int32_t seq;
+  std::int32_t cause;
+};
+// What a spike's time moves with: its own crossing, or what put it above threshold.
+enum Cause {
+  kCrossing = -1,
+  kWoke = -2,     // the end of its neuron's pause
+  kAgain = -3,    // its neuron's spike just before
+  kAtStart = -4,  // it was there from the start
+  // Not negative: the number of an event in the block's sequence.
+};
+
+// The end of a neuron's pause.
+struct Wake {
+  double t;
+  double x, y;         // state then
+  std::int32_t spike;  // that the pause is about, a number in the block's list
+  std::int32_t seq;    // of the next event
+};
+
+enum Source { kInput, kUpstream, kOwn, kObservation };
+
+// Something that reaches a block at a time known beforehand.
+struct Arrival {
+  double t;
+  std::int32_t order;   // at one time: the sender; observations last
+  std::int32_t row;     // of the sender in the block
+  std::int32_t reach;   // which of the sender's delays
+  std::int32_t index;   // of the input, of the spike in its block, or of the observation
+  std::int16_t source;  // see Source
+  std::int16_t block;   // of an upstream spike
+
+  bool operator<(const Arrival& o) const {
+    return t < o.t || (t == o.t && order < o.order);
+  }
+  bool operator>(const Arrival& o) const { return o < *this; }
+};
+
+using Queue = std::priority_queue<Arrival, std::vector<Arrival>, std::greater<Arrival>>;
+
+// One event of a block's sequence.
+struct Event {
+  Arrival arrival;
+  int spike;  // its number if it is a spike, else -1
+  double time(const std::vector<Spike>& spikes) const {
+    return spike >= 0 ? spikes[spike].t : arrival.t;
+  }
+};
+
+// What a spike of `sender` sends to a block: one arrival for each of its delays up to
+// `end`. Without delays there is one, at once.
+template <class Take>
+void send(const Block& block, const BlockPlan& plan, int sender, double t, double end,
+          Arrival arrival, Take take) {
+  arrival.row = plan.row_of[sender];
+  if (arrival.row < 0) return;
+  arrival.order = sender;
+  if (block.reaches.empty()) {
+    arrival.t = t;
+    arrival.reach = 0;
+    if (t <= end) take(arrival);
+    return;
+  }
+  const auto& reaches = block.reaches[arrival.row];
+  for (std::size_t j = 0; j < reaches.size(); j++) {
+    arrival.t = t + reaches[j].delay;
+    arrival.reach = static_cast<std::int32_t>(j);
+    if (!(arrival.t <= end)) break;
+    take(arrival);
+  }
+}
+
+// Arrivals that are known before a block is simulated: inputs, spikes of blocks before it,
+// and observations, merged in order of time. `observe` are sorted (time, index).
+struct Sources {
+  const std::vector<Input>* inputs;
+  const std::vector<const std::vector<Spike>*>* spikes;  // by block, null: not known
+  const std::vector<std::pair<double, int>>* observe;  // null: not of this block
+};
+
+inline void append_sorted(std::vector<Arrival>& all, std::size_t from) {
+  if (!std::is_sorted(all.begin() + from, all.end()))
+    std::stable_sort(all.begin() + from, all.end());
+}
+
+// Adds what is fired in [from, until) (a range for each source) to `arrivals`, in order.
+struct Cursor {
+  std::size_t input = 0, observation = 0;
+  std::vector<std::size_t> spike;
+  std::vector<Arrival> later;  // beyond the time that was asked for
+};
+
+inline void gather(const Plan& plan, const Parameters& parameters, int b,
+                   const Sources& sources, double until, double end, Cursor& cursor,
+                   std::vector<Arrival>& arrivals) {
+  const BlockPlan& p = plan.blocks[b];
+  const Block& block = parameters.blocks[b];
+  cursor.spike.resize(plan.blocks.size(), 0);
+  const std::size_t start = arrivals.size();
+  std::size_t sorted = start;
+  const auto merge = [&] {
+    append_sorted(arrivals, sorted);
+    std::inplace_merge(arrivals.begin() + start, arrivals.begin() + sorted,
+                       arrivals.end());
+    sorted = arrivals.size();
+  };
+  const auto take = [&](const Arrival& a) {
+    if (a.t <= until) arrivals.push_back(a);
+    else cursor.later.push_back(a);
+  };
+  if (!cursor.later.empty()) {
+    std::vector<Arrival> later;
+    later.swap(cursor.later);
+    for (const Arrival& a : later) take(a);
+    merge();
+  }
+  const auto& inputs = *sources.inputs;
+  for (; cursor.input < inputs.size() && inputs[cursor.input].t <= until;
+       cursor.input++) {
+    const Input& in = inputs[cursor.input];
+    send(block, p, plan.n_neurons + in.channel, in.t, end,
+         {0, 0, 0, 0, in.index, kInput, 0}, take);
+  }
+  merge();
+  for (int from = 0; from < b; from++) {
+    if (!(*sources.spikes)[from]) continue;
+    const auto& spikes = *(*sources.spikes)[from];
+    for (std::size_t& j = cursor.spike[from]; j < spikes.size(); j++)
+      send(block, p, spikes[j].neuron, spikes[j].t, end,
+           {0, 0, 0, 0, static_cast<std::int32_t>(j), kUpstream,
+            static_cast<std::int16_t>(from)},
+           take);
+    merge();
+  }
+  if (!sources.observe) return;
+  const auto& observe = *sources.observe;
+  for (; cursor.observation < observe.size() && observe[cursor.observation].first <= until;
+       cursor.observation++)
+    arrivals.push_back({observe[cursor.observation].first, plan.n_senders, -1, 0,
+                        observe[cursor.observation].second, kObservation, 0});
+  merge();
+}
+
+// The whole sequence of a block's events, when its spikes are known already.
+inline std::vector<Event> sequence(const Plan& plan, const Parameters& parameters, int b,
+                                   const std::vector<Arrival>& arrivals,
+                                   const std::vector<Spike>& spikes, double end) {
+  std::vector<Event> events;
+  const bool cyclic = plan.blocks[b].cyclic;
+  events.reserve(arrivals.size() + (cyclic ? spikes.size() : 0));
+  Queue own;
+  std::size_t next = 0, spike = 0;
+  for (;;) {
+    if (cyclic && spike < spikes.size() &&
+        spikes[spike].seq == static_cast<std::int32_t>(events.size())) {
+      const Spike& s = spikes[spike];
+      if (parameters.delayed)
+        send(parameters.blocks[b], plan.blocks[b], s.neuron, s.t, end,
+             {0, 0, 0, 0, static_cast<std::int32_t>(spike), kOwn, 0},
+             [&](const Arrival& a) {
+               if (a.t > s.t) own.push(a);
+             });
+      events.push_back({{}, static_cast<int>(spike++)});
+      continue;
+    }
+    const bool mine = !own.empty() && (next >= arrivals.size() || own.top() < arrivals[next]);
+    if (!mine && next >= arrivals.size()) break;
+    events.push_back({mine ? own.top() : arrivals[next], -1});
+    if (mine) own.pop();
+    else next++;
+  }
+  return events;
+}
+
+}  // namespace eventax

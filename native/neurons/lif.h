@@ -1,0 +1,154 @@
+// Leaky integrators with exponential synaptic current: LI, LIF, PLIF.
+//
+//   x' = -leak x + gain (y + bias),   y' = -syn y,   leak = gain = 1/tau_m, syn = 1/tau_s
+//
+// x is the potential, y the current. Fires when x reaches thresh; then x = reset. A
+// spike that arrives adds its weight to y. Without a leak (tau_m = inf) gain is 1.
+#pragma once
+
+#include "../crossing.h"
+#include "../exponentials.h"
+
+namespace eventax {
+
+struct Lif {
+  static constexpr bool kFires = true;
+  static constexpr bool kArrivalsJump = false;  // the gap
+  enum Constant { kLeak, kGain, kSyn, kBias, kThresh, kReset, kConstants };
+
+  double leak, gain, syn, bias, thresh, reset;
+
+  static EVENTAX_INLINE Lif of(const double* c, int n, int k) {
+    return {c[kLeak * n + k], c[kGain * n + k],   c[kSyn * n + k],
+            c[kBias * n + k], c[kThresh * n + k], c[kReset * n + k]};
+  }
+  // The same with the time constants of this one, which all share.
+  EVENTAX_INLINE Lif with_lane(const double* c, int n, int k) const {
+    return {leak, gain, syn, c[kBias * n + k], c[kThresh * n + k], c[kReset * n + k]};
+  }
+  bool moves_like(const Lif& o) const {
+    return leak == o.leak && gain == o.gain && syn == o.syn;
+  }
+  // Time constants as a user gives them; `fixed` are thresh and reset.
+  static void constants(double tau_m, double tau_s, double bias, const double* fixed,
+                        double* c, int n, int k) {
+    c[kLeak * n + k] = 1 / tau_m;
+    c[kGain * n + k] = tau_m < kInf ? 1 / tau_m : 1.0;
+    c[kSyn * n + k] = 1 / tau_s;
+    c[kBias * n + k] = bias;
+    c[kThresh * n + k] = fixed[0];
+    c[kReset * n + k] = fixed[1];
+  }
+  // Nobody hears a lane of the padding, and it never fires.
+  static constexpr double kPadding[kConstants] = {1, 1, 1, 0, 1e300, 0};
+
+  // Motion -----------------------------------------------------------------------------
+
+  struct Way {  // what a length h does
+    double lost_x, lost_y, response, drift, h;
+  };
+  EVENTAX_INLINE Way way(double h) const {
+    const Pair p = decayed(leak, syn, h);
+    return {p.lost_a, p.lost_b, gain * p.response,
+            leak > 0 ? gain * p.lost_a / leak : gain * h, h};
+  }
+  EVENTAX_INLINE double x_after(const Way& w, double x, double y) const {
+    return x + ((w.drift * bias - w.lost_x * x) + w.response * y);
+  }
+  EVENTAX_INLINE double y_after(const Way& w, double, double y) const {
+    return y - w.lost_y * y;
+  }
+  EVENTAX_INLINE double x_rate(double x, double y) const {
+    return gain * (y + bias) - leak * x;
+  }
+  EVENTAX_INLINE double y_rate(double, double y) const { return -syn * y; }
+
+  // Firing -----------------------------------------------------------------------------
+
+  EVENTAX_INLINE double gap(double x, double) const { return x - thresh; }
+  EVENTAX_INLINE double gap_rate(double x, double y) const { return x_rate(x, y); }
+  EVENTAX_INLINE double gap_bend(double x, double y) const {
+    return -leak * x_rate(x, y) - gain * syn * y;
+  }
+  // Bounds the third derivative of the gap from here on.
+  EVENTAX_INLINE double gap_third(double x, double y) const {
+    const double fast = leak > syn ? leak : syn;
+    return fast * fast * (std::fabs(x_rate(x, y)) + std::fabs(gain * y)) / 2;
+  }
+  EVENTAX_INLINE double gap_turn(double x, double y) const { return x_turn(x, y); }
+  EVENTAX_INLINE double x_turn(double x, double y) const {
+    return turning_point(leak, syn, x_rate(x, y), gain * syn * y);
+  }
+  EVENTAX_INLINE void fire(double& x, double&) const { x = reset; }
+  EVENTAX_INLINE void receive(double w, double&, double& y) const { y += w; }
+
+  // Readouts: the integral of x exp(-rho s) over 0 < s < h, of x, y and bias --------------
+
+  struct Area {
+    double by_x, by_y, by_bias;
+  };
+  Area area(double rho, double h) const {
+    return {decay_integral(leak + rho, h),
+            gain * decay_integral_slope(leak + rho, syn + rho, h),
+            gain * decay_integral_slope(rho, leak + rho, h)};
+  }
+  // Its derivative by tau_m and tau_s, with both ends of the way held, and by these ends:
+  // both equations times exp(-rho s), integrated by parts.
+  struct AreaEnds {
+    double by_tau_m, by_tau_s, by_x_end, by_y_end;
+  };
+  AreaEnds area_ends(double rho, double h, double x, double y, double x_end,
+                     double y_end) const {
+    const double tau_m = 1 / leak, tau_s = 1 / syn, q = std::exp(-rho * h);
+    const double m = 1 / (1 + rho * tau_m), s = 1 / (1 + rho * tau_s);
+    const double current = tau_s * s * (y - y_end * q) + bias * decay_integral(rho, h);
+    const double whole = (current - tau_m * (x_end * q - x)) * m;
+    return {-m * (x_end * q - x + rho * whole), s * s * m * (y - y_end * q),
+            -tau_m * q * m, -tau_s * q * s * m};
+  }
+
+  // Adjoint: of (lx, ly) at the end of a way, those at its start ---------------------------
+
+  EVENTAX_INLINE double lx_before(const Way& w, double lx, double) const {
+    return lx - w.lost_x * lx;
+  }
+  EVENTAX_INLINE double ly_before(const Way& w, double lx, double ly) const {
+    return w.response * lx + (ly - w.lost_y * ly);
+  }
+  EVENTAX_INLINE double bias_gradient(const Way& w, double lx, double) const {
+    return w.drift * lx;
+  }
+  // By tau_m and tau_s; needs the state at the start of the way.
+  void tau_gradients(double h, double x, double y, double lx, double ly, double& by_m,
+                     double& by_s) const {
+    const Pair p = decayed(leak, syn, h);
+    const Slopes r = response_slopes(leak, syn, h);
+    const double by_leak = lx * ((bias - x) * h * (1 - p.lost_a) +
+                                 y * (p.response + leak * r.by_a));
+    const double by_syn = lx * y * leak * r.by_b - ly * y * h * (1 - p.lost_b);
+    by_m -= by_leak * leak * leak;
+    by_s -= by_syn * syn * syn;
+  }
+  // By the weight of a spike that arrives.
+  EVENTAX_INLINE double heard(double, double ly) const { return ly; }
+  // By the time of that arrival: (lx, ly) times the slope before less that after it.
+  EVENTAX_INLINE double x_shift(double w) const { return -gain * w; }
+  EVENTAX_INLINE double y_shift(double w) const { return syn * w; }
+  // Of (lx, ly) after a reset, those before it, as far as the reset tells.
+  EVENTAX_INLINE void fire_back(double& lx, double&) const { lx = 0; }
+  // By the state at a crossing.
+  static constexpr double kGapByX = 1, kGapByY = 0;
+};
+
+// A readout: it never fires.
+struct Li : Lif {
+  static constexpr bool kFires = false;
+  static EVENTAX_INLINE Li of(const double* c, int n, int k) {
+    return {Lif::of(c, n, k)};
+  }
+  EVENTAX_INLINE Li with_lane(const double* c, int n, int k) const {
+    return {Lif::with_lane(c, n, k)};
+  }
+};
+
+}  // namespace eventax

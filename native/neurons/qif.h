@@ -1,0 +1,488 @@
+// Quadratic integrate-and-fire: QIF, PQIF, through the linear form of the equation.
+//
+//   tau_m V' = V (V - 1) + y + bias,   tau_s y' = -y
+//
+// With V - 1/2 = p/q:  tau_m p' = J q,  tau_m q' = -p,  J = bias - 1/4 + y. A spike is a
+// zero of q. Only the ratio counts, so |p| + |q| = 1, and x tells both: p = x, q = 1 - |x|,
+// from -1 (just reset) to 1 (a spike); past a spike p = 2 - x. A spike that arrives adds
+// its weight to y. See the engine's page in docs/ for the steps.
+#pragma once
+
+#include <array>
+#include <cmath>
+#include <vector>
+
+#include "../exponentials.h"
+#include "../population.h"
+
+namespace eventax {
+
+namespace qif {
+
+constexpr int kTerms = 8;
+using Series = std::array<double, kTerms>;
+
+constexpr double factorial(int n) { return n < 2 ? 1.0 : n * factorial(n - 1); }
+constexpr double power_of_4(int n) { return n == 0 ? 1.0 : 4 * power_of_4(n - 1); }
+
+// Legendre moments of exp(-r s) over -1/2 < s < 1/2, as power series in r^2, combined to
+// the parabola a1 + a2 s + a3 s^2 that has the same moments.
+constexpr Series alpha(int number) {
+  Series series{};
+  for (int k = 0; k < kTerms; k++) {
+    const double mean = 1 / (power_of_4(k) * factorial(2 * k + 1));
+    const double first = 1 / (power_of_4(k + 1) * (2 * k + 3) * factorial(2 * k + 1));
+    const double second = 1 / (power_of_4(k + 1) * (2 * k + 3) * factorial(2 * k));
+    series[k] = number == 1   ? 9.0 / 4 * mean - 15 * second
+                : number == 2 ? -12 * first
+                              : 180 * second - 15 * mean;
+  }
+  return series;
+}
+constexpr Series kAlpha1 = alpha(1), kAlpha2 = alpha(2), kAlpha3 = alpha(3);
+
+EVENTAX_INLINE double polynomial(const Series& c, double x) {
+  double value = c[kTerms - 1];
+  for (int k = kTerms - 2; k >= 0; k--) value = value * x + c[k];
+  return value;
+}
+EVENTAX_INLINE double polynomial_slope(const Series& c, double x) {
+  double value = (kTerms - 1) * c[kTerms - 1];
+  for (int k = kTerms - 2; k > 0; k--) value = value * x + k * c[k];
+  return value;
+}
+
+// What a step of length h does to everybody with the same time constants.
+struct Step {
+  double c, kept, m1, m2, m3;  // h / tau_m, exp(-h / tau_s), moments of the current
+};
+EVENTAX_INLINE Step step_of(double c, double r) {
+  const double half = 1.0 - lost(r / 2), square = r * r;
+  return {c, half * half, half * polynomial(kAlpha1, square),
+          half * r * polynomial(kAlpha2, square), half * polynomial(kAlpha3, square)};
+}
+
+// Omega = [[x, y], [-w, -x]] of the Magnus expansion, and what it is made of.
+struct Magnus {
+  double current, b1, b2, b3, g, x, y, w, error;
+};
+EVENTAX_INLINE Magnus magnus(const Step& s, double constant, double i) {
+  Magnus m{};
+  m.current = s.c * i;
+  m.b1 = s.c * constant + m.current * s.m1;
+  m.b2 = m.current * s.m2;
+  m.b3 = m.current * s.m3;
+  m.g = s.c * m.b2;
+  const double dx = -s.c * m.g * (40 * m.b1 + m.b3) / 7200;
+  const double dy =
+      (m.g * (m.b2 + m.b1 * m.g / 30) - (20 * m.b1 + m.b3) * s.c * m.b3 / 30) / 120;
+  const double dw = s.c * (20 * s.c * m.b3 + m.g * m.g) / 3600;
+  m.x = dx - m.g / 12;
+  m.y = m.b1 + m.b3 / 12 + dy;
+  m.w = s.c + dw;
+  m.error = std::fabs(dx) + std::fabs(dy) + std::fabs(dw);
+  return m;
+}
+
+// cosh(sqrt s), sinh(sqrt s) / sqrt s and the latter's derivative by s, entire functions
+// of s, for |s| up to about 1.
+EVENTAX_INLINE double cosh_of(double s) {
+  return 1 + s * (1.0 / 2 + s * (1.0 / 24 + s * (1.0 / 720 + s * (1.0 / 40320 +
+         s * (1.0 / 3628800 + s * (1.0 / 479001600 + s / 87178291200.0))))));
+}
+EVENTAX_INLINE double sinh_of(double s) {
+  return 1 + s * (1.0 / 6 + s * (1.0 / 120 + s * (1.0 / 5040 + s * (1.0 / 362880 +
+         s * (1.0 / 39916800 + s * (1.0 / 6227020800.0 + s / 1307674368000.0))))));
+}
+EVENTAX_INLINE double sinh_slope(double s) {
+  return 1.0 / 6 + s * (2.0 / 120 + s * (3.0 / 5040 + s * (4.0 / 362880 +
+         s * (5.0 / 39916800 + s * (6.0 / 6227020800.0 + s * 7 / 1307674368000.0)))));
+}
+
+EVENTAX_INLINE double p_of(double x) { return x > 1 ? 2 - x : x; }
+EVENTAX_INLINE double q_of(double x) { return 1 - std::fabs(x); }
+EVENTAX_INLINE double x_of(double p, double q) {
+  const double past = (p > 0) & (q < 0) ? 2 * q : 0;
+  return (p - past) / (std::fabs(p) + std::fabs(q));
+}
+
+EVENTAX_INLINE double advanced(const Step& s, double constant, double x, double i) {
+  const Magnus m = magnus(s, constant, i);
+  const double square = m.x * m.x - m.y * m.w;
+  const double cosh = cosh_of(square), sinh = sinh_of(square);
+  const double p = p_of(x), q = q_of(x);
+  return x_of(cosh * p + sinh * (m.x * p + m.y * q),
+              cosh * q - sinh * (m.w * p + m.x * q));
+}
+
+// Derivatives of such a step, backwards: of (lx, ly) at its end, those at its start.
+struct Back {
+  double lx, ly, by_constant, by_c, by_r;
+};
+EVENTAX_INLINE Back step_back(const Step& s, double constant, double x, double i,
+                              double lx, double ly, double r, bool trains) {
+  const Magnus m = magnus(s, constant, i);
+  const double square = m.x * m.x - m.y * m.w;
+  const double cosh = cosh_of(square), sinh = sinh_of(square);
+  const double p = p_of(x), q = q_of(x);
+  const double to_p = m.x * p + m.y * q, to_q = m.w * p + m.x * q;
+  const double p_end = cosh * p + sinh * to_p, q_end = cosh * q - sinh * to_q;
+  const double size = std::fabs(p_end) + std::fabs(q_end);
+  const double lp_end = lx * q_end / (size * size), lq_end = -lx * p_end / (size * size);
+  const double l_square = (lp_end * p + lq_end * q) * sinh / 2 +
+                          (lp_end * to_p - lq_end * to_q) * sinh_slope(square);
+  const double lmx = sinh * (lp_end * p - lq_end * q) + 2 * m.x * l_square;
+  const double lmy = lp_end * sinh * q - m.w * l_square;
+  const double lmw = -lq_end * sinh * p - m.y * l_square;
+  const double lp = lp_end * (cosh + sinh * m.x) - lq_end * sinh * m.w;
+  const double lq = lp_end * sinh * m.y + lq_end * (cosh - sinh * m.x);
+
+  const double c = s.c, sum = 40 * m.b1 + m.b3;
+  const double lg = -lmx / 12 - lmx * c * sum / 7200 +
+                    lmy * (m.b2 + m.b1 * m.g / 15) / 120 + lmw * c * m.g / 1800;
+  const double lb1 = lmy - lmx * c * m.g / 180 + lmy * (m.g * m.g - 20 * m.b3 * c) / 3600;
+  const double lb2 = lmy * m.g / 120 + lg * c;
+  const double lb3 = lmy / 12 - lmx * c * m.g / 7200 -
+                     lmy * (20 * m.b1 + 2 * m.b3) * c / 3600 + lmw * c * c / 180;
+  const double l_current = lb1 * s.m1 + lb2 * s.m2 + lb3 * s.m3;
+  Back back{x > 0 ? lp - lq : lp + lq, l_current * c + ly * s.kept, lb1 * c, 0, 0};
+  if (!trains) return back;
+  back.by_c = lmw - lmx * m.g * sum / 7200 -
+              lmy * (20 * m.b1 + m.b3) * m.b3 / 3600 +
+              lmw * (40 * c * m.b3 + m.g * m.g) / 3600 + lg * m.b2 + lb1 * constant +
+              l_current * i;
+  const double half = 1.0 - lost(r / 2), r2 = r * r;
+  const double by_m1 = -s.m1 / 2 + half * 2 * r * polynomial_slope(kAlpha1, r2);
+  const double by_m2 = -s.m2 / 2 + half * (polynomial(kAlpha2, r2) +
+                                           2 * r2 * polynomial_slope(kAlpha2, r2));
+  const double by_m3 = -s.m3 / 2 + half * 2 * r * polynomial_slope(kAlpha3, r2);
+  back.by_r = m.current * (lb1 * by_m1 + lb2 * by_m2 + lb3 * by_m3) - ly * i * s.kept;
+  return back;
+}
+
+}  // namespace qif
+
+struct Qif {
+  enum Constant { kTauM, kTauS, kConstant, kTolerance, kConstants };
+  // `fixed` is the error allowed per step.
+  static void constants(double tau_m, double tau_s, double bias, const double* fixed,
+                        double* c, int n, int k) {
+    c[kTauM * n + k] = tau_m;
+    c[kTauS * n + k] = tau_s;
+    c[kConstant * n + k] = bias - 0.25;
+    c[kTolerance * n + k] = fixed[0];
+  }
+  // At rest: J = 0 and p = 0.
+  static constexpr double kPadding[kConstants] = {1e9, 1e9, 0, 1};
+};
+
+// Its population: Magnus steps of sixth order, as many as the error allowed asks for.
+class LinearForm final : public Population {
+ public:
+  LinearForm(int first, int size, int width, Pause pause, std::vector<double> constants)
+      : Population(first, size, width, pause), c_(std::move(constants)) {
+    allowed_ = 1;
+    for (int k = 0; k < size; k++) {
+      uniform_ &= tau_m(k) == tau_m(0) && tau_s(k) == tau_s(0);
+      shortest_ = std::min(shortest_, 2 * tau_s(k));
+      allowed_ = std::min(allowed_, c_[Qif::kTolerance * width + k]);
+    }
+    allowed_ = std::pow(allowed_, 5.0 / 7);
+  }
+
+  bool scan(const Lanes& l, double h, const double* row) const override {
+    if (row) receive(l, row);
+    const int f = first();
+    double* may = l.may + f;
+    for (int k = 0; k < width(); k++) may[k] = l.awake[f + k] > 0 ? l.x[f + k] - 1 : -1;
+    move(l, h, may, l.awake + f);
+    bool any = false;
+    for (int from = 0; from < width(); from += kChunk) {
+      bool flag = false;
+      for (int k = from; k < std::min(from + kChunk, width()); k++) flag |= may[k] >= 0;
+      l.flags[(f + from) / kVector] = flag;
+      any |= flag;
+    }
+    return any;
+  }
+  void go(const Lanes& l, double h) const override { move(l, h, nullptr, nullptr); }
+  void receive(const Lanes& l, const double* row) const override {
+    const int f = first();
+    for (int k = f; k < f + width(); k++) l.y[k] += row[k] * l.hears[k];
+  }
+  bool may_fire(int k, State s, double h) const override {
+    return s.x >= 1 || crossing(k, s, h) < kInf;
+  }
+
+  State after(int k, State s, double h, Mode mode) const override {
+    const int n = steps(k, s, h);
+    const qif::Step step = step_of(k, h / n);
+    State end = s;
+    for (int j = 0; j < n; j++) {
+      end.x = qif::advanced(step, constant(k), end.x, end.y);
+      if (!mode.hold_y) end.y *= step.kept;
+    }
+    return {mode.hold_x ? s.x : end.x, end.y};
+  }
+
+  double crossing(int k, State s, double h) const override {
+    if (s.x >= 1) return 0;
+    if (!(h > 0)) return kInf;
+    const int n = steps(k, s, h);
+    const double length = h / n;
+    const qif::Step step = step_of(k, length);
+    for (int j = 0; j < n; j++) {
+      const double end = qif::advanced(step, constant(k), s.x, s.y);
+      if (end >= 1) return std::min(j * length + within(k, s, length, end), h);
+      s = {end, s.y * step.kept};
+    }
+    return kInf;
+  }
+  double guess(int k, State s, double h) const override {
+    const double w = wait(k, s.x, s.y);
+    return w < h ? w : h;
+  }
+  double gap(int, State s) const override { return s.x - 1; }
+  State slope(int k, State s) const override {
+    const double p = qif::p_of(s.x), q = qif::q_of(s.x);
+    return {(p * p + (constant(k) + s.y) * q * q) / tau_m(k), -s.y / tau_s(k)};
+  }
+  State fired(int, State s) const override { return {-1, s.y}; }
+  State received(int, State s, double w) const override { return {s.x, s.y + w}; }
+  State gap_by_state() const override { return {1, 0}; }
+  bool arrivals_jump() const override { return false; }
+  bool fires() const override { return true; }
+  bool needs_states(bool) const override { return true; }
+
+  void go_back(const Lanes& l, const Adjoints& a, double h, const Lanes* start,
+               const Gauge&, const double*, bool trains) const override {
+    if (h <= 0) return;
+    const int f = first(), w = width();
+    const int n = steps(*start, h);
+    // States at the start of each step.
+    thread_local std::vector<double> kept;
+    kept.resize(static_cast<std::size_t>(2) * w * (n + 1));
+    std::memcpy(kept.data(), start->x + f, w * sizeof(double));
+    std::memcpy(kept.data() + w, start->y + f, w * sizeof(double));
+    for (int j = 0; j + 1 < n; j++) {
+      const double* now = &kept[static_cast<std::size_t>(2) * w * j];
+      stride(l, h / n, now, now + w, &kept[static_cast<std::size_t>(2) * w * (j + 1)],
+             &kept[static_cast<std::size_t>(2) * w * (j + 1) + w]);
+    }
+    const qif::Step shared = step_of(0, h / n);
+    const double r_shared = h / n / tau_s(0);
+    for (int j = n - 1; j >= 0; j--) {
+      const double* __restrict x = &kept[static_cast<std::size_t>(2) * w * j];
+      const double* __restrict y = x + w;
+      double *__restrict lx = a.lx + f, *__restrict ly = a.ly + f,
+                         *__restrict bias = a.bias + f, *__restrict by_1 = a.tau_1 + f,
+                         *__restrict by_2 = a.tau_2 + f;
+      const double *free_x = l.free_x + f, *free_y = l.free_y + f;
+      if (uniform_ && !trains && !pause().ever) {
+        for (int k = 0; k < w; k++) {
+          const qif::Back b = qif::step_back(shared, constant(k), x[k], y[k], lx[k],
+                                             ly[k], r_shared, false);
+          bias[k] += b.by_constant;
+          lx[k] = b.lx;
+          ly[k] = b.ly;
+        }
+        continue;
+      }
+      for (int k = 0; k < size(); k++) {
+        const qif::Step s = uniform_ ? shared : step_of(k, h / n);
+        const double r = h / n / tau_s(k);
+        const double mx = free_x[k] > 0 ? lx[k] : 0, my = free_y[k] > 0 ? ly[k] : 0;
+        const qif::Back b = qif::step_back(s, constant(k), x[k], y[k], mx, my, r, trains);
+        bias[k] += b.by_constant;
+        by_1[k] -= b.by_c * s.c / tau_m(k);
+        by_2[k] -= b.by_r * r / tau_s(k);
+        lx[k] = b.lx + (lx[k] - mx);
+        ly[k] = b.ly + (ly[k] - my);
+      }
+    }
+  }
+
+  double arrival_back(const Lanes& l, const Adjoints& a, const Lanes* start,
+                      const double* row, double* gradient, bool timed,
+                      double* by_delay) const override {
+    double by_time = 0;
+    for (int j = 0; j < size(); j++) {
+      const int k = first() + j;
+      gradient[k] += l.hears[k] * a.ly[k];
+      if (!timed && !by_delay) continue;
+      const double by = l.hears[k] * shift(j, start->x[k], row[k], l.free_x[k] * a.lx[k],
+                                           l.free_y[k] * a.ly[k]);
+      if (by_delay) by_delay[k] += by;
+      by_time += by;
+    }
+    return by_time;
+  }
+
+  void lane_back(int k, State s, double h, Mode mode, State& l, const Adjoints& a,
+                 const Gauge&, double, bool trains) const override {
+    if (h <= 0) return;
+    const int n = steps(k, s, h);
+    const qif::Step step = step_of(k, h / n);
+    const double r = h / n / tau_s(k);
+    thread_local std::vector<State> kept;
+    kept.resize(n);
+    kept[0] = s;
+    for (int j = 0; j + 1 < n; j++)
+      kept[j + 1] = {
+          mode.hold_x ? s.x : qif::advanced(step, constant(k), kept[j].x, kept[j].y),
+          mode.hold_y ? s.y : kept[j].y * step.kept};
+    for (int j = n - 1; j >= 0; j--) {
+      const double mx = mode.hold_x ? 0 : l.x, my = mode.hold_y ? 0 : l.y;
+      const qif::Back b = qif::step_back(step, constant(k), kept[j].x, kept[j].y, mx, my,
+                                         r, trains);
+      a.bias[first() + k] += b.by_constant;
+      a.tau_1[first() + k] -= b.by_c * step.c / tau_m(k);
+      a.tau_2[first() + k] -= b.by_r * r / tau_s(k);
+      l = {b.lx + (l.x - mx), b.ly + (l.y - my)};
+    }
+  }
+  double lane_arrival_back(int k, State s, double w, Mode mode, State l,
+                           double& gradient) const override {
+    if (mode.deaf) return 0;
+    gradient += l.y;
+    return shift(k, s.x, w, mode.hold_x ? 0 : l.x, mode.hold_y ? 0 : l.y);
+  }
+  State fired_back(int, State, State l) const override { return {0, l.y}; }
+
+  // Readouts of a potential that runs to infinity are refused before it comes to that.
+  void integrate(const Lanes&, double, const Gauge&, double*) const override {}
+  double lane_integral(int, State, double, Mode, const Gauge&) const override { return 0; }
+  double turn(int, State) const override { return kInf; }
+
+ private:
+  double tau_m(int k) const { return c_[Qif::kTauM * width() + k]; }
+  double tau_s(int k) const { return c_[Qif::kTauS * width() + k]; }
+  EVENTAX_INLINE double constant(int k) const { return c_[Qif::kConstant * width() + k]; }
+  EVENTAX_INLINE qif::Step step_of(int k, double h) const {
+    return qif::step_of(h / c_[Qif::kTauM * width() + k], h / c_[Qif::kTauS * width() + k]);
+  }
+
+  double shift(int k, double x, double w, double lx, double ly) const {
+    const double q = qif::q_of(x);
+    return w * (ly / tau_s(k) - lx * q * q / tau_m(k));
+  }
+
+  // How many steps a way of length h takes: their error stays at what is allowed, and q
+  // has one zero at most in each.
+  int steps(int k, State s, double h) const {
+    const double drive = std::fabs(constant(k) + 0.25) + std::fabs(s.y) + 0.25;
+    const double most =
+        std::min(std::min(tau_m(k) / std::sqrt(drive), 2 * tau_s(k)), h);
+    return count(h, most, qif::magnus(step_of(k, most), constant(k), s.y).error);
+  }
+  int steps(const Lanes& l, double h) const {
+    const int f = first();
+    double fastest = 0;
+    for (int k = 0; k < size(); k++) {
+      const double drive =
+          std::fabs(constant(k) + 0.25) + std::fabs(l.y[f + k]) + 0.25;
+      fastest = std::max(fastest, drive / (tau_m(k) * tau_m(k)));
+    }
+    const double most = std::min(std::min(1 / std::sqrt(fastest), shortest_), h);
+    const qif::Step shared = step_of(0, most);
+    double error = 0;
+    for (int k = 0; k < size(); k++) {
+      const qif::Step s = uniform_ ? shared : step_of(k, most);
+      error = std::max(error, qif::magnus(s, constant(k), l.y[f + k]).error);
+    }
+    return count(h, most, error);
+  }
+  // The fourth-order part of Omega is an error of order 5; the error of Omega itself, of
+  // order 7, is taken as its power 7/5.
+  int count(double h, double most, double error) const {
+    if (!(h > 0) || !(most > 0)) return 1;
+    const double part = error > allowed_ ? std::pow(allowed_ / error, 0.2) : 1.0;
+    const double n = std::ceil(h / (most * part));
+    return n > 1 ? (n < 1e6 ? static_cast<int>(n) : 1000000) : 1;
+  }
+
+  // One step of everybody, from (x, y) to (x_end, y_end).
+  void stride(const Lanes& l, double h, const double* __restrict x,
+              const double* __restrict y, double* __restrict x_end,
+              double* __restrict y_end) const {
+    const int f = first();
+    const double *free_x = l.free_x + f, *free_y = l.free_y + f;
+    if (uniform_) {
+      const qif::Step s = step_of(0, h);
+      for (int k = 0; k < width(); k++) {
+        const double end = qif::advanced(s, constant(k), x[k], y[k]);
+        x_end[k] = free_x[k] > 0 ? end : x[k];
+        y_end[k] = free_y[k] > 0 ? y[k] * s.kept : y[k];
+      }
+      return;
+    }
+    for (int k = 0; k < width(); k++) {
+      const qif::Step s = step_of(k, h);
+      const double end = qif::advanced(s, constant(k), x[k], y[k]);
+      x_end[k] = free_x[k] > 0 ? end : x[k];
+      y_end[k] = free_y[k] > 0 ? y[k] * s.kept : y[k];
+    }
+  }
+
+  void move(const Lanes& l, double h, double* may, const double* awake) const {
+    const int f = first(), w = width(), n = h > 0 ? steps(l, h) : 0;
+    std::memcpy(l.x_end + f, l.x + f, w * sizeof(double));
+    std::memcpy(l.y_end + f, l.y + f, w * sizeof(double));
+    thread_local std::vector<double> now;
+    now.resize(static_cast<std::size_t>(2) * w);
+    for (int j = 0; j < n; j++) {
+      std::memcpy(now.data(), l.x_end + f, w * sizeof(double));
+      std::memcpy(now.data() + w, l.y_end + f, w * sizeof(double));
+      stride(l, h / n, now.data(), now.data() + w, l.x_end + f, l.y_end + f);
+      if (!may) continue;
+      for (int k = 0; k < w; k++) {
+        const double past = awake[k] > 0 ? l.x_end[f + k] - 1 : -1;
+        may[k] = past > may[k] ? past : may[k];
+      }
+    }
+  }
+
+  // Time until a spike (negative if past), from the state near it; inf if far. If J were
+  // constant, q/p would be a tangent of it, which a Pade approximant inverts.
+  double wait(int k, double x, double y) const {
+    const double p = qif::p_of(x), q = qif::q_of(x);
+    if (!(p > 0)) return kInf;
+    const double ratio = q / p, bend = (constant(k) + y) * ratio * ratio;
+    if (!(bend > -0.9)) return kInf;
+    return tau_m(k) * ratio * (15 + 4 * bend) / (15 + 9 * bend);
+  }
+
+  // When a step from s of length h, which ends past a spike, passes it.
+  double within(int k, State s, double h, double end) const {
+    double low = 0, high = h, x = end, y = s.y * step_of(k, h).kept, t = h;
+    const double near = 1e-9 * tau_m(k);
+    for (int j = 0; j < 60; j++) {
+      const double left = wait(k, x, y);
+      if (std::fabs(left) < near) return std::min(std::max(t + left, 0.0), h);
+      if (x >= 1) high = t;
+      else low = t;
+      const double next = t + left;
+      t = next > low && next < high ? next : 0.5 * (low + high);
+      if (high - low <= 2 * kEpsilon * high) return t;
+      const qif::Step step = step_of(k, t);
+      x = qif::advanced(step, constant(k), s.x, s.y);
+      y = s.y * step.kept;
+    }
+    return t;
+  }
+
+  std::vector<double> c_;
+  bool uniform_ = true;
+  double shortest_ = kInf, allowed_;
+};
+
+template <class Neuron>
+struct PopulationOf {
+  using type = ClosedForm<Neuron>;
+};
+template <>
+struct PopulationOf<Qif> {
+  using type = LinearForm;
+};
+
+}  // namespace eventax

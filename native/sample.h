@@ -1,0 +1,232 @@
+// One sample through all blocks, and what is told of it.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "adjoint.h"
+
+namespace eventax {
+
+enum class Question { kFirst = 0, kTrains = 1, kRecord = 2, kStates = 3, kReading = 4 };
+
+struct Ask {
+  Question question = Question::kFirst;
+  Reading reading = Reading::kNone;
+  double rho = 0;
+  std::vector<int> outputs;  // neurons
+  std::vector<int> slot;     // by neuron: its place among the outputs, -1
+  int max_spikes = 1;
+};
+
+// What is known of a sample after its simulation.
+struct Trace {
+  std::vector<std::vector<Spike>> spikes;  // by block
+  std::vector<std::vector<Wake>> wakes;
+};
+
+inline std::vector<std::pair<double, int>> in_order(const std::vector<double>& times) {
+  std::vector<std::pair<double, int>> sorted;
+  for (std::size_t j = 0; j < times.size(); j++)
+    sorted.emplace_back(times[j], static_cast<int>(j));
+  std::sort(sorted.begin(), sorted.end());
+  return sorted;
+}
+
+// The lanes of a block that are outputs.
+inline std::vector<int> output_lanes(const Ask& ask, const BlockPlan& plan) {
+  std::vector<int> lanes;
+  for (std::size_t k = 0; k < plan.neurons.size(); k++)
+    if (plan.neurons[k] >= 0 && ask.slot[plan.neurons[k]] >= 0)
+      lanes.push_back(static_cast<int>(k));
+  return lanes;
+}
+
+inline Meter meter_of(const Ask& ask, const Setting& setting, const BlockPlan& plan) {
+  Meter meter(ask.question == Question::kReading ? ask.reading : Reading::kNone, ask.rho,
+              setting.t0);
+  if (ask.question == Question::kReading)
+    meter.watch(plan.width, output_lanes(ask, plan));
+  return meter;
+}
+
+// Blocks on which an output depends; the others need not be simulated.
+inline std::vector<char> needed(const Plan& plan, const Ask& ask) {
+  const std::size_t n = plan.blocks.size();
+  std::vector<char> wanted(n, ask.question == Question::kRecord);
+  for (std::size_t b = n; b-- > 0;) {
+    if (!wanted[b]) wanted[b] = !output_lanes(ask, plan.blocks[b]).empty();
+    if (!wanted[b]) continue;
+    for (const int s : plan.blocks[b].senders)
+      if (s < plan.n_neurons) wanted[plan.places[s].block] = 1;
+  }
+  return wanted;
+}
+
+class Sample {
+ public:
+  Sample(const Setting& setting, const Plan& plan, const Parameters& parameters,
+         const Ask& ask, const std::vector<char>& wanted, std::vector<Input> inputs,
+         double end, const std::vector<std::pair<double, int>>& observe)
+      : setting_(setting),
+        plan_(plan),
+        parameters_(parameters),
+        ask_(ask),
+        wanted_(wanted),
+        inputs_(std::move(inputs)),
+        observe_(observe),
+        end_(end) {}
+
+  // `observe(index, states, plan)` is told of observations.
+  template <class Observe>
+  int simulate(Observe observe) {
+    const std::size_t n = plan_.blocks.size();
+    for (std::size_t b = 0; b < n; b++)
+      runs_.push_back(wanted_[b] ? std::make_unique<BlockRun>(
+                                       setting_, plan_, parameters_, static_cast<int>(b),
+                                       meter_of(ask_, setting_, plan_.blocks[b]))
+                                 : nullptr);
+    for (const auto& run : runs_) fired_before_.push_back(run ? &run->spikes() : nullptr);
+    trace_.spikes.resize(n);
+    trace_.wakes.resize(n);
+    waiting_ = ask_.question == Question::kFirst ? static_cast<int>(ask_.outputs.size()) : -1;
+    fired_.assign(static_cast<std::size_t>(plan_.n_neurons), 0);
+    int status = kOk;
+    double limit = setting_.t0;
+    std::size_t input = 0;
+    const bool sliced = waiting_ >= 0 && n > 1;
+    bool last = false;
+    while (!last && !done()) {
+      limit = sliced ? next_limit(limit, input) : end_;
+      last = limit >= end_;
+      double reached = std::min(limit, end_);
+      for (std::size_t b = 0; b < n && status != kNotFinite; b++) {
+        if (!runs_[b]) continue;
+        const int found = run_block(b, reached, observe);
+        if (found == kTooManyEvents) {
+          // Blocks that hear it can go no further.
+          reached = runs_[b]->time();
+          last = true;
+        }
+        status = found != kOk ? found : status;
+      }
+      if (status == kNotFinite) break;
+    }
+    stop_ = done() ? stop_ : kInf;
+    if (status == kTooManyEvents && done()) status = kOk;
+    for (std::size_t b = 0; b < n; b++) {
+      if (!runs_[b]) continue;
+      trace_.spikes[b] = runs_[b]->spikes();
+      trace_.wakes[b] = runs_[b]->wakes();
+      cut(trace_.spikes[b], trace_.wakes[b]);
+    }
+    return status;
+  }
+
+  const Trace& trace() const { return trace_; }
+  double stop() const { return stop_; }
+  const Meter& meter(std::size_t b) const { return runs_[b]->meter(); }
+  const std::vector<Input>& inputs() const { return inputs_; }
+
+ private:
+  bool done() const { return waiting_ == 0; }
+
+  // Up to where all blocks go before the next turn, so that they do not run far beyond the
+  // last spike that is waited for.
+  double next_limit(double now, std::size_t& input) const {
+    constexpr std::size_t kInputs = 32;
+    constexpr double kSlices = 16;
+    double limit = now + (end_ - setting_.t0) / kSlices;
+    if (!(limit > now)) limit = end_;
+    input += kInputs;
+    while (input < inputs_.size() && inputs_[input].t <= now) input += kInputs;
+    if (input < inputs_.size()) limit = std::min(limit, inputs_[input].t);
+    return std::min(limit, end_);
+  }
+
+  template <class Observe>
+  int run_block(std::size_t b, double until, Observe& observe) {
+    BlockRun& run = *runs_[b];
+    const bool watched = ask_.question == Question::kStates &&
+                         !output_lanes(ask_, plan_.blocks[b]).empty();
+    const Sources sources{&inputs_, &fired_before_, watched ? &observe_ : nullptr};
+    gather(plan_, parameters_, static_cast<int>(b), sources, until, end_, run.cursor(),
+           run.arrivals());
+    const int status = run.run(
+        until, end_,
+        [&](int index, const LaneStates& states) { observe(index, states, plan_.blocks[b]); },
+        [&](const std::vector<Spike>& spikes, std::size_t from) {
+          return halt(spikes, from);
+        });
+    return status;
+  }
+
+  bool halt(const std::vector<Spike>& spikes, std::size_t from) {
+    if (waiting_ < 0) return false;
+    for (std::size_t j = from; j < spikes.size(); j++) {
+      const int neuron = spikes[j].neuron;
+      if (ask_.slot[neuron] < 0 || fired_[neuron]) continue;
+      fired_[neuron] = 1;
+      waiting_--;
+      stop_ = std::max(stop_, spikes[j].t);
+    }
+    return waiting_ == 0;
+  }
+
+  // Leaves out what comes after the last spike that was waited for.
+  void cut(std::vector<Spike>& spikes, std::vector<Wake>& wakes) const {
+    while (!spikes.empty() && spikes.back().t > stop_) spikes.pop_back();
+    while (!wakes.empty() && wakes.back().spike >= static_cast<int>(spikes.size()))
+      wakes.pop_back();
+    wakes.erase(std::remove_if(wakes.begin(), wakes.end(),
+                               [&](const Wake& w) {
+                                 return w.spike >= static_cast<int>(spikes.size());
+                               }),
+                wakes.end());
+  }
+
+  const Setting& setting_;
+  const Plan& plan_;
+  const Parameters& parameters_;
+  const Ask& ask_;
+  const std::vector<char>& wanted_;
+  std::vector<Input> inputs_;
+  const std::vector<std::pair<double, int>>& observe_;
+  double end_, stop_ = -kInf;
+  std::vector<std::unique_ptr<BlockRun>> runs_;
+  std::vector<const std::vector<Spike>*> fired_before_;
+  Trace trace_;
+  int waiting_ = -1;
+  std::vector<char> fired_;
+};
+
+// All spikes in order of time, as (block, number).
+inline std::vector<std::pair<int, int>> all_in_order(const Trace& trace) {
+  const auto before = [&](const std::pair<int, int>& a, const std::pair<int, int>& b) {
+    const Spike &x = trace.spikes[a.first][a.second], &y = trace.spikes[b.first][b.second];
+    return x.t < y.t || (x.t == y.t && x.neuron < y.neuron);
+  };
+  std::vector<std::pair<int, int>> all;
+  for (std::size_t b = 0; b < trace.spikes.size(); b++) {
+    const auto middle = static_cast<std::ptrdiff_t>(all.size());
+    for (std::size_t j = 0; j < trace.spikes[b].size(); j++)
+      all.emplace_back(static_cast<int>(b), static_cast<int>(j));
+    std::inplace_merge(all.begin(), all.begin() + middle, all.end(), before);
+  }
+  return all;
+}
+
+// Calls take(slot of the output, number of the spike among its own, block, spike).
+template <class Take>
+void each_output_spike(const Ask& ask, const Trace& trace, Take take) {
+  std::vector<int> count(ask.outputs.size(), 0);
+  for (std::size_t b = 0; b < trace.spikes.size(); b++)
+    for (std::size_t j = 0; j < trace.spikes[b].size(); j++) {
+      const int slot = ask.slot[trace.spikes[b][j].neuron];
+      if (slot < 0) continue;
+      if (count[slot] < ask.max_spikes) take(slot, count[slot], b, j);
+      count[slot]++;
+    }
+}
+
+}  // namespace eventax

@@ -1,0 +1,470 @@
+// One block of one sample, from event to event.
+#pragma once
+
+#include <cmath>
+#include <vector>
+
+#include "meter.h"
+
+namespace eventax {
+
+// What all blocks and samples of a call share.
+struct Setting {
+  double t0 = 0;
+  int max_events = 0;
+  double rounding = kEpsilon;  // of the network's type: closer times are equal
+  double tie(double t) const {
+    return 8 * rounding * std::max(std::fabs(t), std::fabs(t0));
+  }
+};
+
+class BlockRun {
+ public:
+  BlockRun(const Setting& setting, const Plan& plan, const Parameters& parameters, int b,
+           Meter meter)
+      : setting_(&setting),
+        plan_(&plan.blocks[b]),
+        block_(&parameters.blocks[b]),
+        delayed_(parameters.delayed),
+        states_(*plan_, *block_),
+        meter_(std::move(meter)),
+        wake_at_(plan_->width, kInf),
+        last_spike_(plan_->width, -1),
+        t_(setting.t0) {}
+
+  // Arrivals up to the time of the next call of `run`, in order.
+  std::vector<Arrival>& arrivals() { return arrivals_; }
+  Cursor& cursor() { return cursor_; }
+  const std::vector<Spike>& spikes() const { return spikes_; }
+  const std::vector<Wake>& wakes() const { return wakes_; }
+  const Meter& meter() const { return meter_; }
+  double time() const { return t_; }
+
+  // Goes on until `until`, through everything at that time. `observe(index, states)` is
+  // told of observations; `halt(spikes, first new one)` is asked after each spike. Returns a Status.
+  template <class Observe, class Halt>
+  int run(double until, double end, Observe observe, Halt halt) {
+    end_ = end;
+    for (;;) {
+      if (static_cast<int>(spikes_.size()) > setting_->max_events) return kTooManyEvents;
+      const std::size_t before = spikes_.size();
+      const bool together = fire_together();
+      const Arrival* known = together ? nullptr : next_known(until);
+      const bool spiked = together || pass(known ? known->t : until);
+      if (spikes_.size() > before && halt(spikes_, before)) return kOk;
+      if (spiked) continue;
+      if (static_cast<int>(spikes_.size()) > setting_->max_events) return kTooManyEvents;
+      if (!known) break;
+      consume(observe);
+    }
+    return finite() ? kOk : kNotFinite;
+  }
+
+  bool finite() const {
+    const Lanes& l = states_.lanes();
+    for (int k = 0; k < plan_->width; k++)
+      if (plan_->neurons[k] >= 0 && !(std::isfinite(l.x[k]) && std::isfinite(l.y[k])))
+        return false;
+    return true;
+  }
+
+ private:
+  struct Candidate {
+    int lane;
+    double guess;
+  };
+  struct Found {
+    double h = kInf;
+    int lane = -1, cause = kCrossing;
+    int neuron = 0;
+    bool before(const Found& o) const {
+      if (h != o.h) return h < o.h;
+      if ((cause == kCrossing) != (o.cause == kCrossing)) return cause == kCrossing;
+      return neuron < o.neuron;
+    }
+  };
+
+  const Arrival* next_known(double until) {
+    own_next_ = !own_.empty() &&
+                (next_ >= arrivals_.size() || own_.top() < arrivals_[next_]);
+    const Arrival* a = own_next_                   ? &own_.top()
+                       : next_ < arrivals_.size() ? &arrivals_[next_]
+                                                   : nullptr;
+    return a && a->t <= until ? a : nullptr;
+  }
+
+  // Everybody goes on until `to`, or until the first spike if neurons hear each other;
+  // returns whether there was one.
+  bool pass(double to) {
+    const double h = to - t_;
+    arrived_ = row_;
+    const bool any = states_.scan(h, row_);
+    row_ = nullptr;
+    find_candidates(any, to);
+    if (candidates_.empty() && waking_.empty()) {
+      above_.clear();
+      land(h, to, {});
+      return false;
+    }
+    if (!plan_->cyclic) {
+      walk_all(to);
+      return false;
+    }
+    return first_spike(h, to);
+  }
+
+  void find_candidates(bool any, double to) {
+    candidates_.clear();
+    waking_.clear();
+    const Lanes& l = states_.lanes();
+    if (any)
+      for (const auto& p : block_->populations)
+        for (int from = p->first(); from < p->first() + p->width(); from += kChunk) {
+          if (!l.flags[from / kVector]) continue;
+          const int until = std::min(from + kChunk, p->first() + p->size());
+          for (int k = from; k < until; k++)
+            if (l.may[k] >= 0) candidates_.push_back({k, 0});
+        }
+    if (next_wake_ > to + setting_->tie(to)) return;
+    next_wake_ = kInf;
+    for (int k = 0; k < plan_->width; k++) {
+      if (states_.mode(k) != 1) continue;
+      if (wake_at_[k] <= to + setting_->tie(to)) waking_.push_back(k);
+      next_wake_ = std::min(next_wake_, wake_at_[k]);
+    }
+  }
+
+  void land(double h, double to, const std::vector<int>& apart) {
+    meter_.way(states_, t_, h, seq_, apart);
+    states_.arrive();
+    t_ = to;
+  }
+
+  // What puts a lane that is at threshold there.
+  int jump_cause(int lane) {
+    for (const auto& [known, cause] : above_)
+      if (known == lane) return cause;
+    if (seq_ == 0) return kAtStart;
+    const Population& p = states_.of(lane);
+    if (!p.arrivals_jump()) return kCrossing;
+    if (arrived_ && states_.lanes().hears[lane] > 0) {
+      const State before =
+          p.received(states_.within(lane), states_.now(lane), -arrived_[lane]);
+      if (p.gap(states_.within(lane), before) >= 0) return kCrossing;
+    }
+    return seq_ - 1;
+  }
+
+  // Neurons that do not hear each other, each by itself ------------------------------------
+
+  void walk_all(double to) {
+    apart_.clear();
+    for (const Candidate& c : candidates_) apart_.push_back(c.lane);
+    apart_.insert(apart_.end(), waking_.begin(), waking_.end());
+    const std::size_t from_spike = spikes_.size(), from_wake = wakes_.size();
+    const double h = to - t_;
+    for (const int lane : apart_) {
+      walk(lane, to);
+      if (static_cast<int>(spikes_.size()) > setting_->max_events) return;
+    }
+    sort_new(from_spike, from_wake);
+    land(h, to, apart_);
+  }
+
+  // One lane from now until `to`, through all of its spikes and pauses.
+  void walk(int lane, double to) {
+    const Population& p = states_.of(lane);
+    const int k = states_.within(lane);
+    State s = states_.now(lane);
+    double now = t_;
+    int mode = states_.mode(lane), part = 0;
+    int jump = mode == 0 && p.gap(k, s) >= 0 ? jump_cause(lane) : kCrossing;
+    const auto go = [&](double until) {
+      meter_.lane_way(states_, lane, s, now, until - now, mode, seq_, part++);
+      s = p.after(k, s, until - now, states_.mode_of(lane, mode));
+      now = until;
+    };
+    while (static_cast<int>(spikes_.size()) <= setting_->max_events) {
+      if (mode != 0) {
+        if (mode == 2 || wake_at_[lane] > to + setting_->tie(to)) break;
+        go(std::min(std::max(wake_at_[lane], now), to));
+        wakes_.push_back({now, s.x, s.y, last_spike_[lane], seq_});
+        mode = states_.after_wake(lane);
+        jump = kWoke;
+        continue;
+      }
+      const double wait = p.crossing(k, s, to - now);
+      if (!(wait < kInf)) break;
+      go(std::min(now + wait, to));
+      note(lane, now, s, wait > 0 ? static_cast<int>(kCrossing) : jump);
+      s = p.fired(k, s);
+      mode = states_.after_spike(lane);
+      if (mode == 1) {
+        wake_at_[lane] = now + block_->rest[lane];
+        next_wake_ = std::min(next_wake_, wake_at_[lane]);
+      }
+      jump = kAgain;
+    }
+    go(to);
+    states_.set_end(lane, s);
+    states_.set_mode(lane, mode);
+  }
+
+  void note(int lane, double t, State s, int cause) {
+    last_spike_[lane] = static_cast<int>(spikes_.size());
+    spikes_.push_back({t, s.x, s.y, plan_->neurons[lane], lane, seq_, cause});
+  }
+
+  // Spikes of several lanes in order of time, at one time by neuron.
+  void sort_new(std::size_t from_spike, std::size_t from_wake) {
+    const std::size_t n = spikes_.size() - from_spike;
+    if (n < 2) return;
+    std::vector<int> order(n);
+    for (std::size_t j = 0; j < n; j++) order[j] = static_cast<int>(j);
+    std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
+      const Spike &x = spikes_[from_spike + a], &y = spikes_[from_spike + b];
+      return x.t < y.t || (x.t == y.t && x.neuron < y.neuron);
+    });
+    const std::vector<Spike> fresh(spikes_.begin() + from_spike, spikes_.end());
+    std::vector<int> place(n);
+    for (std::size_t j = 0; j < n; j++) {
+      spikes_[from_spike + j] = fresh[order[j]];
+      place[order[j]] = static_cast<int>(j);
+      last_spike_[fresh[order[j]].lane] = static_cast<int>(from_spike + j);
+    }
+    for (std::size_t j = from_wake; j < wakes_.size(); j++) {
+      const int spike = wakes_[j].spike - static_cast<int>(from_spike);
+      if (spike >= 0) wakes_[j].spike = static_cast<int>(from_spike) + place[spike];
+    }
+  }
+
+  // Neurons that hear each other: the first spike of all --------------------------------------
+
+  bool first_spike(double h, double to) {
+    Found best = first_of_waking(to);
+    double horizon = std::min(best.h, h);
+    above_now_.clear();
+    for (Candidate& c : candidates_) {
+      const Population& p = states_.of(c.lane);
+      const State s = states_.now(c.lane);
+      if (p.gap(states_.within(c.lane), s) >= 0)
+        above_now_.emplace_back(c.lane, jump_cause(c.lane));
+      c.guess = candidates_.size() > 1 ? p.guess(states_.within(c.lane), s, h) : 0;
+    }
+    above_.swap(above_now_);
+    remaining_ = candidates_;
+    bool landed = true;  // whether the state at the end is that at the horizon
+    if (horizon < h) landed = false;
+    while (!remaining_.empty()) {
+      std::size_t j = 0;
+      for (std::size_t q = 1; q < remaining_.size(); q++)
+        if (remaining_[q].guess < remaining_[j].guess) j = q;
+      const int lane = remaining_[j].lane;
+      remaining_.erase(remaining_.begin() + static_cast<std::ptrdiff_t>(j));
+      const int k = states_.within(lane);
+      Found found;
+      found.h = states_.of(lane).crossing(k, states_.now(lane), horizon);
+      found.lane = lane;
+      found.neuron = plan_->neurons[lane];
+      found.cause = found.h > 0 ? static_cast<int>(kCrossing) : cause_of(lane);
+      if (!(found.h < kInf) || !found.before(best)) continue;
+      best = found;
+      horizon = best.h;
+      landed = false;
+      if (remaining_.size() > 6) {
+        states_.scan(horizon, nullptr);
+        landed = true;
+        keep([&](int other) { return states_.lanes().may[other] >= 0; });
+      } else {
+        keep([&](int other) {
+          return states_.of(other).may_fire(states_.within(other), states_.now(other),
+                                            horizon);
+        });
+      }
+    }
+    const double at = best.lane >= 0 ? std::min(t_ + best.h, to) : to;
+    if (!landed) states_.go(at - t_);
+    apart_.clear();
+    for (const int lane : waking_)
+      if (wake_at_[lane] <= at || (best.lane < 0)) apart_.push_back(lane);
+    for (const int lane : apart_) wake_up(lane, at);
+    if (best.lane < 0) {
+      land(h, to, apart_);
+      return false;
+    }
+    land(at - t_, at, apart_);
+    if (best.cause == kCrossing) find_together(best.lane);
+    fire(best.lane, best.cause);
+    return true;
+  }
+
+  template <class Keep>
+  void keep(Keep wanted) {
+    std::size_t n = 0;
+    for (const Candidate& c : remaining_)
+      if (wanted(c.lane)) remaining_[n++] = c;
+    remaining_.resize(n);
+  }
+
+  int cause_of(int lane) const {
+    for (const auto& [known, cause] : above_)
+      if (known == lane) return cause;
+    return kCrossing;
+  }
+
+  // The first spike of neurons whose pause ends before `to`.
+  Found first_of_waking(double to) const {
+    Found best;
+    for (const int lane : waking_) {
+      if (states_.after_wake(lane) != 0) continue;
+      const Population& p = states_.of(lane);
+      const int k = states_.within(lane);
+      const double wake = std::min(std::max(wake_at_[lane], t_), to);
+      const State s = p.after(k, states_.now(lane), wake - t_, states_.mode_of(lane, 1));
+      const double wait = p.crossing(k, s, to - wake);
+      if (!(wait < kInf)) continue;
+      Found found;
+      found.h = wake - t_ + wait;
+      found.lane = lane;
+      found.neuron = plan_->neurons[lane];
+      found.cause = wait > 0 ? kCrossing : kWoke;
+      if (found.before(best)) best = found;
+    }
+    return best;
+  }
+
+  // A pause ends on the way to `to`.
+  void wake_up(int lane, double to) {
+    const Population& p = states_.of(lane);
+    const int k = states_.within(lane);
+    State s = states_.now(lane);
+    const double wake = std::min(std::max(wake_at_[lane], t_), to);
+    meter_.lane_way(states_, lane, s, t_, wake - t_, 1, seq_, 0);
+    s = p.after(k, s, wake - t_, states_.mode_of(lane, 1));
+    wakes_.push_back({wake, s.x, s.y, last_spike_[lane], seq_});
+    const int mode = states_.after_wake(lane);
+    states_.set_mode(lane, mode);
+    wake_at_[lane] = kInf;
+    meter_.lane_way(states_, lane, s, wake, to - wake, mode, seq_, 1);
+    states_.set_end(lane, p.after(k, s, to - wake, states_.mode_of(lane, mode)));
+  }
+
+  void fire(int lane, int cause) {
+    const State s = states_.now(lane);
+    note(lane, t_, s, cause);
+    seq_++;
+    states_.set(lane, states_.of(lane).fired(states_.within(lane), s));
+    const int mode = states_.after_spike(lane);
+    if (mode != 0) states_.set_mode(lane, mode);
+    if (mode == 1) {
+      wake_at_[lane] = t_ + block_->rest[lane];
+      next_wake_ = std::min(next_wake_, wake_at_[lane]);
+    }
+    const int row = plan_->row_of[plan_->neurons[lane]];
+    if (row < 0) return;
+    if (!delayed_) {
+      row_ = weights(row);
+      return;
+    }
+    Arrival arrival{0, 0, 0, 0, static_cast<std::int32_t>(spikes_.size()) - 1, kOwn, 0};
+    send(*block_, *plan_, plan_->neurons[lane], t_, end_, arrival, [&](const Arrival& a) {
+      if (a.t > t_) own_.push(a);
+      else deliver(a);
+    });
+  }
+
+  const double* weights(int row) const {
+    return &block_->weights[static_cast<std::size_t>(row) * plan_->width];
+  }
+
+  void deliver(const Arrival& a) {
+    const double* row = weights(a.row);
+    const auto* lanes =
+        block_->reaches.empty() ? nullptr : &block_->reaches[a.row][a.reach].lanes;
+    if (!lanes || lanes->empty()) {
+      row_ = row;
+      return;
+    }
+    for (const int lane : *lanes) states_.set(lane, states_.received(lane, row[lane]));
+  }
+
+  template <class Observe>
+  void consume(Observe& observe) {
+    const Arrival a = own_next_ ? own_.top() : arrivals_[next_];
+    if (own_next_) {
+      own_.pop();
+    } else {
+      next_++;
+    }
+    seq_++;
+    if (a.source == kObservation) observe(a.index, states_);
+    else deliver(a);
+  }
+
+  // Neurons that cross at one instant all fire at it, lower ones first; one is left out if
+  // a spike before it takes it lower.
+  struct Waiting {
+    int lane;
+    double floor;
+  };
+
+  void find_together(int first) {
+    together_.clear();
+    const double tie = 8 * kEpsilon * std::max(std::fabs(t_), std::fabs(setting_->t0));
+    for (const Candidate& c : candidates_) {
+      if (c.lane == first || states_.mode(c.lane) != 0) continue;
+      const Population& p = states_.of(c.lane);
+      const State s = states_.now(c.lane);
+      const int k = states_.within(c.lane);
+      const State by = p.gap_by_state(), slope = p.slope(k, s);
+      const double rate = by.x * slope.x + by.y * slope.y, gap = p.gap(k, s);
+      const double doubt = std::fabs(rate) * tie;
+      if (rate > 0 && gap >= -doubt)
+        together_.push_back({c.lane, std::min(gap, 0.0) - 2 * doubt});
+    }
+    std::sort(together_.begin(), together_.end(), [&](const Waiting& a, const Waiting& b) {
+      return plan_->neurons[a.lane] < plan_->neurons[b.lane];
+    });
+  }
+
+  bool fire_together() {
+    if (together_.empty()) return false;
+    if (row_) states_.receive(row_);
+    row_ = nullptr;
+    while (!together_.empty()) {
+      const Waiting next = together_.front();
+      together_.erase(together_.begin());
+      const double gap =
+          states_.of(next.lane).gap(states_.within(next.lane), states_.now(next.lane));
+      if (gap < next.floor || states_.mode(next.lane) != 0) continue;
+      fire(next.lane, kCrossing);
+      return true;
+    }
+    return false;
+  }
+
+  const Setting* setting_;
+  const BlockPlan* plan_;
+  const Block* block_;
+  bool delayed_;
+  LaneStates states_;
+  Meter meter_;
+  std::vector<Arrival> arrivals_;
+  Cursor cursor_;
+  std::size_t next_ = 0;
+  Queue own_;
+  bool own_next_ = false;
+  std::vector<Spike> spikes_;
+  std::vector<Wake> wakes_;
+  std::vector<double> wake_at_;
+  std::vector<int> last_spike_;
+  double next_wake_ = kInf, t_, end_ = kInf;
+  int seq_ = 0;
+  const double *row_ = nullptr, *arrived_ = nullptr;  // what arrives in the next pass
+  std::vector<Candidate> candidates_, remaining_;
+  std::vector<int> waking_, apart_;
+  std::vector<std::pair<int, int>> above_, above_now_;
+  std::vector<Waiting> together_;
+};
+
+}  // namespace eventax
