@@ -256,6 +256,9 @@ class BlockBack {
     owed_[s.lane] = 0;
     time += through.x * slope.x + through.y * slope.y - l.x * slope_after.x -
             l.y * slope_after.y;
+    // What an integral gains by a later reset.
+    if (by_integral_)
+      time += read_[s.lane] * meter_.gauge(s.t).weight * (before.x - after.x);
     l = through;
     states_.set_mode(s.lane, 0);
     if (s.cause == kCrossing) {
@@ -290,7 +293,9 @@ class BlockBack {
     double* g = &gradient_.weights[offset];
     double* by_delay = gradient_.delays.empty() ? nullptr : &gradient_.delays[offset];
     const Lanes* at = states_at(p);
-    double time = 0;
+    double time = by_integral_ && story_.block->jumps
+                      ? jumps_back(story_.start_of(p), w, lanes, by_delay)
+                      : 0;
     if (!lanes) {
       for (const auto& q : story_.block->populations)
         time += q->arrival_back(states_.lanes(), a_, at, w, g, timed, by_delay);
@@ -301,6 +306,22 @@ class BlockBack {
       const double by = states_.of(lane).lane_arrival_back(
           states_.within(lane), s, w[lane], states_.mode_of(lane, states_.mode(lane)),
           {a_.lx[lane], a_.ly[lane]}, g[lane]);
+      if (by_delay) by_delay[lane] += by;
+      time += by;
+    }
+    return time;
+  }
+
+  // What integrals of potentials that jump lose by a later arrival.
+  double jumps_back(double t, const double* w, const std::vector<int>* lanes,
+                    double* by_delay) {
+    const double weight = meter_.gauge(t).weight;
+    double time = 0;
+    for (const int lane : meter_.lanes()) {
+      if (states_.lanes().hears[lane] == 0 || read_[lane] == 0) continue;
+      if (lanes && std::find(lanes->begin(), lanes->end(), lane) == lanes->end()) continue;
+      const State jump = states_.of(lane).received(states_.within(lane), {}, w[lane]);
+      const double by = -read_[lane] * weight * jump.x;
       if (by_delay) by_delay[lane] += by;
       time += by;
     }

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from .._neurons import NeuronModel
 from .._neurons._alif import ALIF
@@ -130,7 +130,7 @@ def _base_of(model: NeuronModel) -> type | None:
 
 def _collect(
     model: NeuronModel,
-    neurons: Bool[np.ndarray, " chosen"],
+    neurons: Int[np.ndarray, " chosen"],
     z: PyTree,
     pause: tuple[Mode, Mode, np.ndarray],
     found: list[Population],
