@@ -73,12 +73,12 @@ EVENTAX_INLINE Magnus magnus(const Step& s, double constant, double i) {
   m.b2 = m.current * s.m2;
   m.b3 = m.current * s.m3;
   m.g = s.c * m.b2;
-  const double dx = -s.c * m.g * (40 * m.b1 + m.b3) / 7200;
-  const double dy =
-      (m.g * (m.b2 + m.b1 * m.g / 30) - (20 * m.b1 + m.b3) * s.c * m.b3 / 30) / 120;
-  const double dw = s.c * (20 * s.c * m.b3 + m.g * m.g) / 3600;
-  m.x = dx - m.g / 12;
-  m.y = m.b1 + m.b3 / 12 + dy;
+  const double dx = -s.c * m.g * (40 * m.b1 + m.b3) * (1.0 / 7200);
+  const double dy = m.g * m.b2 * (1.0 / 120) +
+                    (m.b1 * m.g * m.g - (20 * m.b1 + m.b3) * s.c * m.b3) * (1.0 / 3600);
+  const double dw = s.c * (20 * s.c * m.b3 + m.g * m.g) * (1.0 / 3600);
+  m.x = dx - m.g * (1.0 / 12);
+  m.y = m.b1 + m.b3 * (1.0 / 12) + dy;
   m.w = s.c + dw;
   m.error = std::fabs(dx) + std::fabs(dy) + std::fabs(dw);
   return m;
@@ -127,9 +127,9 @@ EVENTAX_INLINE Back step_back(const Step& s, double constant, double x, double i
   const double p = p_of(x), q = q_of(x);
   const double to_p = m.x * p + m.y * q, to_q = m.w * p + m.x * q;
   const double p_end = cosh * p + sinh * to_p, q_end = cosh * q - sinh * to_q;
-  const double size = std::fabs(p_end) + std::fabs(q_end);
-  const double lp_end = lx * q_end / (size * size), lq_end = -lx * p_end / (size * size);
-  const double l_square = (lp_end * p + lq_end * q) * sinh / 2 +
+  const double size = std::fabs(p_end) + std::fabs(q_end), scaled = lx / (size * size);
+  const double lp_end = scaled * q_end, lq_end = -scaled * p_end;
+  const double l_square = (lp_end * p + lq_end * q) * sinh * 0.5 +
                           (lp_end * to_p - lq_end * to_q) * sinh_slope(square);
   const double lmx = sinh * (lp_end * p - lq_end * q) + 2 * m.x * l_square;
   const double lmy = lp_end * sinh * q - m.w * l_square;
@@ -138,12 +138,15 @@ EVENTAX_INLINE Back step_back(const Step& s, double constant, double x, double i
   const double lq = lp_end * sinh * m.y + lq_end * (cosh - sinh * m.x);
 
   const double c = s.c, sum = 40 * m.b1 + m.b3;
-  const double lg = -lmx / 12 - lmx * c * sum / 7200 +
-                    lmy * (m.b2 + m.b1 * m.g / 15) / 120 + lmw * c * m.g / 1800;
-  const double lb1 = lmy - lmx * c * m.g / 180 + lmy * (m.g * m.g - 20 * m.b3 * c) / 3600;
-  const double lb2 = lmy * m.g / 120 + lg * c;
-  const double lb3 = lmy / 12 - lmx * c * m.g / 7200 -
-                     lmy * (20 * m.b1 + 2 * m.b3) * c / 3600 + lmw * c * c / 180;
+  const double lg = -lmx * (1.0 / 12) - lmx * c * sum * (1.0 / 7200) +
+                    lmy * (m.b2 * (1.0 / 120) + m.b1 * m.g * (1.0 / 1800)) +
+                    lmw * c * m.g * (1.0 / 1800);
+  const double lb1 = lmy - lmx * c * m.g * (1.0 / 180) +
+                     lmy * (m.g * m.g - 20 * m.b3 * c) * (1.0 / 3600);
+  const double lb2 = lmy * m.g * (1.0 / 120) + lg * c;
+  const double lb3 = lmy * (1.0 / 12) - lmx * c * m.g * (1.0 / 7200) -
+                     lmy * (20 * m.b1 + 2 * m.b3) * c * (1.0 / 3600) +
+                     lmw * c * c * (1.0 / 180);
   const double l_current = lb1 * s.m1 + lb2 * s.m2 + lb3 * s.m3;
   Back back{x > 0 ? lp - lq : lp + lq, l_current * c + ly * s.kept, lb1 * c, 0, 0};
   if (!trains) return back;
@@ -270,7 +273,6 @@ class LinearForm final : public Population {
              &kept[static_cast<std::size_t>(2) * w * (j + 1) + w]);
     }
     const qif::Step shared = step_of(0, h / n);
-    const double r_shared = h / n / tau_s(0);
     for (int j = n - 1; j >= 0; j--) {
       const double* __restrict x = &kept[static_cast<std::size_t>(2) * w * j];
       const double* __restrict y = x + w;
@@ -279,13 +281,7 @@ class LinearForm final : public Population {
                          *__restrict by_2 = a.tau_2 + f;
       const double *free_x = l.free_x + f, *free_y = l.free_y + f;
       if (uniform_ && !trains && !pause().ever) {
-        for (int k = 0; k < w; k++) {
-          const qif::Back b = qif::step_back(shared, constant(k), x[k], y[k], lx[k],
-                                             ly[k], r_shared, false);
-          bias[k] += b.by_constant;
-          lx[k] = b.lx;
-          ly[k] = b.ly;
-        }
+        all_back(w, shared, &c_[Qif::kConstant * w], x, y, lx, ly, bias);
         continue;
       }
       for (int k = 0; k < size(); k++) {
@@ -362,6 +358,55 @@ class LinearForm final : public Population {
     return qif::step_of(h / c_[Qif::kTauM * width() + k], h / c_[Qif::kTauS * width() + k]);
   }
 
+  // Loops of their own over plain arrays, so that the compiler sees that they are apart.
+  static void all_back(int n, const qif::Step& step, const double* __restrict constant,
+                       const double* __restrict x, const double* __restrict y,
+                       double* __restrict lx, double* __restrict ly,
+                       double* __restrict bias) {
+    const qif::Step s = step;
+    for (int k = 0; k < n; k++) {
+      const qif::Back b =
+          qif::step_back(s, constant[k], x[k], y[k], lx[k], ly[k], 0, false);
+      bias[k] += b.by_constant;
+      lx[k] = b.lx;
+      ly[k] = b.ly;
+    }
+  }
+  static void all_on(int n, const qif::Step& step, const double* __restrict constant,
+                     const double* __restrict x, const double* __restrict y,
+                     const double* __restrict free_x, const double* __restrict free_y,
+                     double* __restrict x_end, double* __restrict y_end) {
+    const qif::Step s = step;
+    for (int k = 0; k < n; k++) {
+      const double end = qif::advanced(s, constant[k], x[k], y[k]);
+      x_end[k] = free_x[k] > 0 ? end : x[k];
+      y_end[k] = free_y[k] > 0 ? y[k] * s.kept : y[k];
+    }
+  }
+  // The largest error of a step, and the largest drive.
+  static double largest_error(int n, const qif::Step& step,
+                              const double* __restrict constant,
+                              const double* __restrict y) {
+    const qif::Step s = step;
+    double most = 0;
+#pragma omp simd reduction(max : most)
+    for (int k = 0; k < n; k++) {
+      const double error = qif::magnus(s, constant[k], y[k]).error;
+      most = error > most ? error : most;
+    }
+    return most;
+  }
+  static double largest_drive(int n, const double* __restrict constant,
+                              const double* __restrict y) {
+    double most = 0;
+#pragma omp simd reduction(max : most)
+    for (int k = 0; k < n; k++) {
+      const double drive = std::fabs(constant[k] + 0.25) + std::fabs(y[k]) + 0.25;
+      most = drive > most ? drive : most;
+    }
+    return most;
+  }
+
   double shift(int k, double x, double w, double lx, double ly) const {
     const double q = qif::q_of(x);
     return w * (ly / tau_s(k) - lx * q * q / tau_m(k));
@@ -376,20 +421,20 @@ class LinearForm final : public Population {
     return count(h, most, qif::magnus(step_of(k, most), constant(k), s.y).error);
   }
   int steps(const Lanes& l, double h) const {
-    const int f = first();
-    double fastest = 0;
-    for (int k = 0; k < size(); k++) {
-      const double drive =
-          std::fabs(constant(k) + 0.25) + std::fabs(l.y[f + k]) + 0.25;
-      fastest = std::max(fastest, drive / (tau_m(k) * tau_m(k)));
+    const double* constants = &c_[Qif::kConstant * width()];
+    const double* y = l.y + first();
+    if (uniform_) {
+      const double drive = largest_drive(size(), constants, y);
+      const double most = std::min(std::min(tau_m(0) / std::sqrt(drive), shortest_), h);
+      return count(h, most, largest_error(size(), step_of(0, most), constants, y));
     }
-    const double most = std::min(std::min(1 / std::sqrt(fastest), shortest_), h);
-    const qif::Step shared = step_of(0, most);
-    double error = 0;
+    double most = std::min(shortest_, h), error = 0;
     for (int k = 0; k < size(); k++) {
-      const qif::Step s = uniform_ ? shared : step_of(k, most);
-      error = std::max(error, qif::magnus(s, constant(k), l.y[f + k]).error);
+      const double drive = std::fabs(constant(k) + 0.25) + std::fabs(y[k]) + 0.25;
+      most = std::min(most, tau_m(k) / std::sqrt(drive));
     }
+    for (int k = 0; k < size(); k++)
+      error = std::max(error, qif::magnus(step_of(k, most), constant(k), y[k]).error);
     return count(h, most, error);
   }
   // The fourth-order part of Omega is an error of order 5; the error of Omega itself, of
@@ -408,12 +453,8 @@ class LinearForm final : public Population {
     const int f = first();
     const double *free_x = l.free_x + f, *free_y = l.free_y + f;
     if (uniform_) {
-      const qif::Step s = step_of(0, h);
-      for (int k = 0; k < width(); k++) {
-        const double end = qif::advanced(s, constant(k), x[k], y[k]);
-        x_end[k] = free_x[k] > 0 ? end : x[k];
-        y_end[k] = free_y[k] > 0 ? y[k] * s.kept : y[k];
-      }
+      all_on(width(), step_of(0, h), &c_[Qif::kConstant * width()], x, y, free_x, free_y,
+             x_end, y_end);
       return;
     }
     for (int k = 0; k < width(); k++) {
