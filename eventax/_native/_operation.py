@@ -56,10 +56,10 @@ ONLY_REVERSE = (
 )
 
 
-def simulate(spec: Spec, arguments: Sequence[Array]) -> list[Array]:
+def simulate(spec: Spec, arguments: Sequence[Any]) -> list[Array]:
     """The results, differentiable in reverse mode."""
-    arguments = [jnp.asarray(x) for x in arguments]
-    found = _forward_p.bind(*arguments, spec=spec, sizes=(), keeps=False)
+    arrays = [jnp.asarray(x) for x in arguments]
+    found = _forward_p.bind(*arrays, spec=spec, sizes=(), keeps=False)
     return found[: len(spec.results)]
 
 
@@ -199,10 +199,14 @@ def _compiled(primitive: Primitive, parameters: tuple[Any, ...]) -> Any:
 
 
 def _at_once(primitive: Primitive) -> Any:
-    """Outside of `jit` a call is compiled by itself."""
-    return lambda *arguments, **parameters: _compiled(
-        primitive, tuple(sorted(parameters.items()))
-    )(*arguments)
+    """Outside of `jit` a call is compiled by itself, under `jax.disable_jit` too."""
+
+    def call(*arguments: Any, **parameters: Any) -> Any:
+        run = _compiled(primitive, tuple(sorted(parameters.items())))
+        with jax.disable_jit(False):
+            return run(*arguments)
+
+    return call
 
 
 _forward_p.def_impl(_at_once(_forward_p))

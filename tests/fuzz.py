@@ -1,0 +1,75 @@
+"""Random networks through an engine, against the oracle: `make fuzz`.
+
+Prints how many agreed, and every kind of network that tells nothing and why.
+"""
+
+import argparse
+import collections
+import json
+import pathlib
+import sys
+import time
+import traceback
+
+import jax
+import numpy as np
+
+jax.config.update("jax_enable_x64", True)
+
+import random_networks as rn  # noqa: E402
+
+
+def choose(rng: np.random.Generator) -> rn.Draw:
+    """A random network: the same choices as hypothesis makes, but evenly."""
+    pick = lambda values: values[rng.integers(len(values))]  # noqa: E731
+    return rn.Draw(
+        model=pick(rn.MODELS),
+        wrapper=pick(rn.WRAPPERS),
+        n=pick([1, 2, 5]),
+        m=pick([0, 1, 3]),
+        per_input=pick([0, 1, 4]),
+        connections=pick(rn.CONNECTIONS),
+        delays=bool(rng.random() < 0.3),
+        axonal=bool(rng.random() < 0.3),
+        t0=pick([0.0, 0.0, -25.0, 12.5]),
+        grid=bool(rng.random() < 0.3),
+        spread=bool(rng.random() < 0.5),
+        seed=int(rng.integers(2**20)),
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--examples", type=int, default=200)
+    parser.add_argument("--engine", default="native", choices=["native", "jax"])
+    parser.add_argument("--single", action="store_true", help="float32")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=pathlib.Path, help="a JSON file for the result")
+    given = parser.parse_args()
+    rng = np.random.default_rng(given.seed)
+    dtype = np.float32 if given.single else np.float64
+    counts: collections.Counter[str] = collections.Counter()
+    wrong, start = [], time.time()
+    for k in range(given.examples):
+        draw = choose(rng)
+        if rn.Case.of(draw).draw.n == 1 and ", " in draw.model:
+            counts["one neuron, two models"] += 1
+            continue
+        try:
+            counts[rn.compare(draw, given.engine, dtype)] += 1
+        except Exception as error:
+            counts["WRONG"] += 1
+            wrong.append(repr(draw))
+            text = traceback.format_exception_only(error)[-1].strip().splitlines()
+            print(draw, *text[:6], sep="\n  ", flush=True)
+        if (k + 1) % 100 == 0:
+            print(k + 1, dict(counts), f"{time.time() - start:.0f} s", flush=True)
+    print(given.engine, dtype.__name__, dict(counts))
+    if given.out:
+        told = {"engine": given.engine, "dtype": dtype.__name__, "seed": given.seed}
+        given.out.write_text(json.dumps({**told, **counts, "wrong": wrong}, indent=1))
+    return len(wrong) > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
