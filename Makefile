@@ -21,14 +21,14 @@ PIP := $(PY) -m pip --quiet --disable-pip-version-check --no-input
 # has dropped the second one. So each is tried first.
 KNOWN = for flag in $(QUICK); do XLA_FLAGS=$$flag JAX_PLATFORMS=cpu $(PY) -c "import jax; jax.devices()" 2>/dev/null && echo $$flag; done
 
-NATIVE := $(wildcard native/*.cpp native/*.h native/*/*.h native/build.py)
+CPP := $(wildcard native/*.h native/*.cpp native/*/*.h native/*/*.cpp)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-full bench lint format native clean
+.PHONY: help demo test test-full test-native bench lint format native wheels clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/.stamp-examples ## train the regression network and write pictures
 	@$(PY) examples/regression.py $(ARGS)
@@ -42,14 +42,20 @@ test-full: $(VENV)/.stamp-test ## run all tests
 bench: $(VENV)/.stamp-bench ## measure speed and error, and store the table
 	@$(PY) benchmarks/run.py $(ARGS)
 
+test-native: $(VENV)/.stamp-build ## run the native core's own tests, under sanitizers
+	@$(PY) -m native.test $(ARGS)
+
 lint: $(VENV)/.stamp-lint ## check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/basedpyright --pythonpath $(PY)
+	@$(BIN)/clang-format --dry-run --Werror $(CPP)
+	@$(BIN)/clang-tidy --quiet $(filter %.cpp,$(CPP)) -- $$($(PY) -m native.build --flags)
 
 format: $(VENV)/.stamp-lint ## rewrite the code in the project's style
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+	@$(BIN)/clang-format -i $(CPP)
 
 native: $(VENV)/.stamp-native ## compile the native core, if a source has changed
 
@@ -68,12 +74,13 @@ $(VENV)/.stamp-venv:
 # What builds the package is installed once, here, and not again in isolation.
 $(VENV)/.stamp-build: pyproject.toml $(VENV)/.stamp-venv
 	@echo "Installing what builds eventax ..."
-	@$(PIP) install $$($(PY) native/build.py --requirements)
+	@$(PIP) install $$($(PY) -m native.build --requirements)
+	@zig=$$($(PY) -m native.build --compiler); test -z "$$zig" || $(PIP) install "$$zig" || true
 	@touch $@
 
-$(VENV)/.stamp-native: $(NATIVE) pyproject.toml $(VENV)/.stamp-build
+$(VENV)/.stamp-native: $(CPP) $(wildcard native/*.py native/*.map) pyproject.toml $(VENV)/.stamp-build
 	@echo "Compiling the native core ..."
-	@$(PY) native/build.py
+	@$(PY) -m native.build
 	@touch $@
 
 $(VENV)/.stamp-%: pyproject.toml $(VENV)/.stamp-build | $(VENV)/.stamp-native

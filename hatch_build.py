@@ -1,17 +1,20 @@
 """Build hook: a wheel carries the native core, compiled where there is a compiler."""
 
-import importlib.util
-import os
+import sys
 import tempfile
 from pathlib import Path
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-spec = importlib.util.spec_from_file_location(
-    "eventax_native_build", Path(__file__).parent / "native" / "build.py"
+sys.path.insert(0, str(Path(__file__).parent))
+from native.build import (
+    BESIDE,
+    BuildError,
+    build,
+    compiler_requirements,
+    switched_off,
 )
-native = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(native)
+from native.targets import wheel_tag
 
 
 class NativeBuildHook(BuildHookInterface):
@@ -19,25 +22,27 @@ class NativeBuildHook(BuildHookInterface):
 
     def dependencies(self):
         """A compiler, only where there is none."""
-        return native.requirements()
+        return compiler_requirements() if self.target_name == "wheel" else []
 
     def initialize(self, version, build_data):
         """Add the libraries; without them the package is complete, and slower."""
-        if self.target_name != "wheel" or native.switched_off():
+        if self.target_name != "wheel" or switched_off():
             return
         try:
             if version == "editable":
-                native.build(native.BESIDE)
-                return
-            self.folder = tempfile.TemporaryDirectory()
-            paths = native.build(Path(self.folder.name))
-        except (native.BuildError, OSError) as error:
+                build(BESIDE)
+            else:
+                self._put_in(build_data)
+        except (BuildError, OSError) as error:
             self.app.display_warning(
                 f"eventax is installed without its native core: {error}. "
                 "It runs on JAX, slower on CPUs."
             )
-            return
+
+    def _put_in(self, build_data):
+        # The folder goes with the hook, when the wheel is written.
+        self.folder = tempfile.TemporaryDirectory()
+        for file in build(Path(self.folder.name)):
+            build_data["force_include"][str(file)] = f"eventax/_native/{file.name}"
         build_data["pure_python"] = False
-        build_data["tag"] = native.tag()
-        for path in paths:
-            build_data["force_include"][str(path)] = f"eventax/_native/{path.name}"
+        build_data["tag"] = wheel_tag()

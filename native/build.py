@@ -1,10 +1,12 @@
-"""Compile the native core: one shared library for each instruction set.
+"""Compile the native core: a shared library for each instruction set.
 
-    python native/build.py                  # beside the Python sources
-    python native/build.py --requirements   # what to install first, printed
+    python -m native.build                   # beside the Python sources
+    python -m native.build --requirements    # print what it needs, without a compiler
+    python -m native.build --compiler        # print what to install as one, if anything
+    python -m native.build --flags           # print what checkers of the source need
 
-`hatch_build.py` calls this when the package is installed, `make native` when a source has
-changed. Needs the headers of an installed jaxlib, and nothing else.
+`hatch_build.py` calls it for a wheel or an editable installation, `make native` when a
+source has changed.
 """
 
 import argparse
@@ -12,167 +14,179 @@ import importlib.util
 import os
 import platform
 import re
-import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
-NATIVE = Path(__file__).resolve().parent
-ROOT = NATIVE.parent
+from .compilers import system_compiler, zig
+from .targets import LEVELS, crossed, here
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "native" / "eventax.cpp"
+EXPORTS = ROOT / "native" / "exports.map"
 BESIDE = ROOT / "eventax" / "_native"
 
-# By machine: a level, which `processor.h` computes, and the compiler's name for it. The
-# lowest is what every processor has that jaxlib runs on.
-LEVELS = {
-    "x86_64": {2: "x86-64-v2", 3: "x86-64-v3", 4: "x86-64-v4"},
-    "aarch64": {1: "armv8-a"},
-}
 FLAGS = [
     "-std=c++17",
     "-O3",
-    # No -ffast-math: inf is a time, and NaN an input that is refused. What is left of it
-    # is what nobody sees: errno, and traps that nobody sets.
+    # Not -ffast-math: infinity is a time, and NaN has to be seen. Of its parts only
+    # those that change no result: nobody reads errno, and nobody traps floating-point
+    # errors (to keep these in order takes twice the time).
     "-fno-math-errno",
     "-fno-trapping-math",
+    # Spike trains can be chaotic. Without contraction, which depends on the instruction
+    # set and on the compiler, every library computes the same one; it is 5-10 % slower.
     "-ffp-contract=off",
+    # Takes `#pragma omp simd` at its word; there is no OpenMP.
+    "-fopenmp-simd",
     "-fvisibility=hidden",
     "-fvisibility-inlines-hidden",
+    "-fPIC",
+    "-DNDEBUG",
     "-Wall",
     "-Wextra",
-    "-fPIC",
-    "-shared",
-    "-pthread",
 ]
-SUFFIX = {"Darwin": ".dylib", "Windows": ".dll"}
 
 
 class BuildError(Exception):
-    """No library could be compiled; the message is one sentence."""
+    """There is no library; the message goes after a colon."""
 
 
-@dataclass(frozen=True)
-class Compiler:
-    """A command that compiles C++17, and what it calls itself."""
-
-    command: tuple[str, ...]
-    name: str
-
-
-def machine():
-    """This machine's name as in `LEVELS`."""
-    name = platform.machine().lower()
-    return {"amd64": "x86_64", "arm64": "aarch64"}.get(name, name)
-
-
-def find_compiler():
-    """The first compiler that works: `$CXX`, else the system's, else ziglang."""
-    wish = os.environ.get("CXX")
-    for name in [wish] if wish else ["c++", "g++", "clang++"]:
-        command = tuple(name.split())
-        if shutil.which(command[0]) and _works(command):
-            return Compiler(command, _first_line([*command, "--version"]))
-    if importlib.util.find_spec("ziglang"):
-        zig = [sys.executable, "-m", "ziglang"]
-        name = f"zig {_first_line([*zig, 'version'])}"
-        return Compiler((*zig, "c++"), name)
-    return None
-
-
-def requirements():
-    """What has to be installed to compile here, besides jaxlib."""
-    wanted = not switched_off() and machine() in LEVELS and find_compiler() is None
-    return ["ziglang>=0.14"] if wanted else []
-
-
-def tag():
-    """Python, ABI and platform of a wheel for this machine: any Python 3 can load it."""
-    return "py3-none-" + re.sub(r"[-.]", "_", sysconfig.get_platform())
+class NoCompilerError(BuildError):
+    """Nothing went wrong: this machine has to do without."""
 
 
 def switched_off():
-    """Whether the user wants no native core: the variable is read at run time too."""
+    """Whether the user wants no native core; read when it is loaded, too."""
     return os.environ.get("EVENTAX_NATIVE") == "0"
 
 
+def compiler_requirements():
+    """What to install as a compiler: ziglang, only where there is none."""
+    if switched_off() or not (crossed() or here()):
+        return []
+    return [] if find_compiler() else ["ziglang>=0.14"]
+
+
+def find_compiler():
+    """The system's compiler for this machine, ziglang for others and where it is."""
+    if target := crossed():
+        return zig(target)
+    return system_compiler() or (zig(here()) if here() else None)
+
+
 def build(out):
-    """Compile every instruction set of this machine into a folder; the paths."""
+    """Compile every instruction set of the target into a folder; the files."""
+    target = crossed() or here()
+    if target is None:
+        raise NoCompilerError(f"it is not written for {platform.machine()}")
     compiler = find_compiler()
-    if machine() not in LEVELS:
-        raise BuildError(f"the native core is not written for {platform.machine()}")
     if compiler is None:
-        raise BuildError("there is no C++17 compiler")
+        raise NoCompilerError("there is no compiler of C++17")
     out.mkdir(parents=True, exist_ok=True)
-    levels = LEVELS[machine()].items()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(lambda level: _compile(out, compiler, *level), levels))
+    levels = LEVELS[target.machine]
+    # Compiled aside and moved: nobody loads half a library, or one that changes.
+    with tempfile.TemporaryDirectory(dir=out) as aside:
+        files = [Path(aside, target.name(name)) for name in levels.values()]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(lambda *a: _compile(compiler, *a), files, levels.items()))
+        return [file.replace(out / file.name) for file in files]
 
 
-def _compile(out, compiler, level, instructions):
-    target = out / f"eventax-{instructions}{SUFFIX.get(platform.system(), '.so')}"
-    flags = [*FLAGS, f"-march={instructions}"]
-    command = [
-        *compiler.command,
-        *flags,
-        f'-DEVENTAX_VERSION="{pyproject()["project"]["version"]}"',
-        f'-DEVENTAX_INSTRUCTIONS="{instructions}"',
-        f"-DEVENTAX_LEVEL={level}",
-        f'-DEVENTAX_BUILD="{compiler.name}: {" ".join(flags)}"',
-        f"-isystem{headers()}",
-        str(NATIVE / "eventax.cpp"),
+def _compile(compiler, file, level_and_name):
+    level, name = level_and_name
+    flags = [*FLAGS, *compiler.instructions(level, name)]
+    how = f"{compiler.name}: {' '.join(flags)}"
+    object_file = str(file.with_suffix(".o"))
+    facts = macros(level, name, how)
+    _run(compiler, *flags, *facts, *includes(), "-c", str(SOURCE), "-o", object_file)
+    # Linked without an instruction set: zig then compiles its libc++ once for all.
+    _run(compiler, *link_flags(compiler, file), object_file, "-o", str(file))
+
+
+def link_flags(compiler, file):
+    """A shared library that shows nothing of the standard library inside."""
+    elf = file.suffix == ".so"
+    return [
+        "-shared",
+        "-pthread",
+        *(["-s"] if compiler.zig else []),
+        *([f"-Wl,--version-script={EXPORTS}"] if elf else []),
     ]
-    # Compiled aside and moved: nobody loads half a library, nor one that changes.
-    aside = target.with_suffix(".part")
-    done = subprocess.run([*command, "-o", aside], capture_output=True, text=True)
+
+
+def macros(level, name, how):
+    """What a library is to know of itself."""
+    return [
+        f'-DEVENTAX_VERSION="{pyproject()["project"]["version"]}"',
+        f'-DEVENTAX_INSTRUCTIONS="{name}"',
+        f"-DEVENTAX_LEVEL={level}",
+        f'-DEVENTAX_BUILD="{how}"',
+    ]
+
+
+def _run(compiler, *arguments):
+    # zig keeps what it has compiled; where nobody says, not in the user's home.
+    caches = {"ZIG_GLOBAL_CACHE_DIR": str(ROOT / "build" / "zig"), **os.environ}
+    command = [*compiler.command, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=caches)
     sys.stderr.write(done.stderr)
     if done.returncode:
-        raise BuildError(f"{compiler.name} could not compile the native core")
-    aside.replace(target)
-    return target
+        raise BuildError(f"{compiler.name} could not compile it")
 
 
-def headers():
-    """The folder with XLA's FFI headers, which jaxlib ships."""
+def includes():
+    """Where XLA's FFI headers are, which jaxlib ships: not ours to be warned about."""
     found = importlib.util.find_spec("jaxlib")
     if found is None or not found.submodule_search_locations:
         raise BuildError("jaxlib, which has the headers, is not installed")
-    return Path(found.submodule_search_locations[0]) / "include"
+    return [f"-isystem{Path(found.submodule_search_locations[0], 'include')}"]
 
 
 def pyproject():
-    """The project's one statement of version and requirements."""
+    """The one place that states version and requirements."""
     return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 
-def _works(command):
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder, "a.cpp"), Path(folder, "a.so")
-        source.write_text("#include <vector>\nstd::vector<int> a() { return {1}; }\n")
-        flags = ["-std=c++17", "-shared", "-fPIC", str(source), "-o", str(target)]
-        return not subprocess.run([*command, *flags], capture_output=True).returncode
-
-
-def _first_line(command):
-    return subprocess.run(command, capture_output=True, text=True).stdout.split("\n")[0]
+def requirements():
+    """What an environment that stays needs: with the jax that it will run, no other."""
+    project = pyproject()
+    builders = project["build-system"]["requires"]
+    return [
+        *(r for r in builders if not r.startswith("jaxlib")),
+        "editables",
+        *(r for r in project["project"]["dependencies"] if re.match(r"jax\b", r)),
+    ]
 
 
 def main():
     """Build beside the Python sources, where an editable installation looks."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--out", type=Path, default=BESIDE)
-    parser.add_argument("--requirements", action="store_true")
-    arguments = parser.parse_args()
-    if arguments.requirements:
-        print(*pyproject()["build-system"]["requires"], *requirements(), "editables")
+    questions = {
+        "requirements": requirements,
+        "compiler": compiler_requirements,
+        "flags": lambda: ["-std=c++17", *includes(), *macros(1, "none", "none")],
+    }
+    asked = parser.add_mutually_exclusive_group()
+    for name, answer in questions.items():
+        asked.add_argument(f"--{name}", action="store_const", const=answer, dest="ask")
+    ask = parser.parse_args().ask
+    if ask:
+        print(*ask())
     elif not switched_off():
-        try:
-            build(arguments.out)
-        except (BuildError, OSError) as error:
-            sys.exit(f"The native core was not compiled: {error}.")
+        _build_beside()
+
+
+def _build_beside():
+    try:
+        build(BESIDE)
+    except NoCompilerError as reason:
+        print(f"No native core: {reason}. eventax runs on JAX, slower on CPUs.")
+    except (BuildError, OSError) as error:
+        sys.exit(f"The native core was not compiled: {error}.")
 
 
 if __name__ == "__main__":

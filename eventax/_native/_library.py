@@ -1,4 +1,9 @@
-"""The native core's shared library: found, checked, loaded, registered with JAX."""
+"""The native core's shared library: found, checked, loaded, registered with JAX.
+
+An installation has one library for each instruction set, and the best that the
+processor has is loaded. The environment variable `EVENTAX_NATIVE`, read once, is `0` to
+run on JAX alone, or the path of another library, or of a folder of them.
+"""
 
 import ctypes
 import functools
@@ -11,14 +16,16 @@ from importlib.metadata import version
 from pathlib import Path
 
 import jax
+from jax import ffi
 
 OWN = Path(__file__).parent
 VARIABLE = "EVENTAX_NATIVE"
+SUFFIXES = (".so", ".dylib", ".dll")
 
 
 @dataclass(frozen=True)
 class Library:
-    """A loaded library, whose `targets` `jax.ffi.ffi_call` knows by name.
+    """A loaded library, whose targets `jax.ffi.ffi_call` knows by name.
 
     Arguments:
         path: the file.
@@ -33,25 +40,28 @@ class Library:
     targets: tuple[str, ...]
 
 
-class _Unusable(Exception):
-    """Why there is no library; `warn` where somebody meant to have one."""
+class _UnusableError(Exception):
+    """Why there is no library: half a sentence."""
 
-    def __init__(self, reason: str, *, warn: bool = True):
-        super().__init__(f"{reason}; eventax runs on JAX.")
-        self.warn = warn
+
+class _SwitchedOffError(_UnusableError):
+    """The user wants none, and so needs no warning."""
 
 
 class _Handler(ctypes.Structure):
-    _fields_ = [("name", ctypes.c_char_p), ("call", ctypes.c_void_p)]  # noqa: RUF012
+    _fields_ = [("name", ctypes.c_char_p), ("call", ctypes.c_void_p)]
 
 
 def load() -> Library | None:
-    """The library for this processor, registered with JAX; None if there is none."""
+    """The library for this processor, registered with JAX; None if there is none.
+
+    Why there is none is a `RuntimeWarning` once, unless the user has switched it off.
+    """
     return _loaded()[0]
 
 
 def why_missing() -> str:
-    """Why `load` finds no library: one sentence; empty where it finds one."""
+    """Why `load` has no library: one sentence, empty if it has one."""
     return _loaded()[1]
 
 
@@ -59,40 +69,38 @@ def why_missing() -> str:
 def _loaded() -> tuple[Library | None, str]:
     try:
         return _open(_choose(_candidates())), ""
-    except _Unusable as reason:
-        if reason.warn:
-            warnings.warn(str(reason), RuntimeWarning, stacklevel=3)
-        return None, str(reason)
+    except (_UnusableError, OSError) as reason:
+        sentence = f"No native core, eventax runs on JAX: {reason}."
+        if not isinstance(reason, _SwitchedOffError):
+            warnings.warn(sentence, RuntimeWarning, stacklevel=3)
+        return None, sentence
 
 
 def _candidates() -> list[Path]:
-    """The libraries that there are, the one for the oldest processors first."""
+    """The libraries that there are, that for the oldest processors first."""
     setting = os.environ.get(VARIABLE, "")
     if setting == "0":
-        raise _Unusable(f"The native core is switched off ({VARIABLE}=0)", warn=False)
+        raise _SwitchedOffError(f"{VARIABLE}=0 switches it off")
     place = Path(setting or OWN)
     if place.is_file():
         return [place]
-    found = [
-        p for p in place.glob("eventax-*") if p.suffix in (".so", ".dylib", ".dll")
-    ]
+    found = [path for path in place.glob("eventax-*") if path.suffix in SUFFIXES]
     if found:
         return sorted(found, key=_level)
     if setting:
-        raise _Unusable(f"{VARIABLE}={setting} names no native library")
-    raise _Unusable(
-        "eventax was installed without its native core, because no C++ compiler could "
-        "be had; install one, and then eventax again",
-        warn=False,
+        raise _UnusableError(f"{VARIABLE}={setting} names no library of eventax")
+    raise _UnusableError(
+        "there was no compiler when eventax was installed; install one, and eventax "
+        f"again, or set {VARIABLE}=0"
     )
 
 
 def _choose(candidates: list[Path]) -> Path:
-    """The best library that this processor can run: the first one always can tell."""
-    if len(candidates) == 1:
-        return candidates[0]
-    processor = _symbols(candidates[0]).eventax_native_processor()
-    return [path for path in candidates if _level(path) <= processor][-1]
+    """The best that this processor can run: the first can tell on any."""
+    first, *others = candidates
+    processor = _symbols(first).eventax_native_processor() if others else 0
+    fit = [path for path in others if _level(path) <= processor]
+    return fit[-1] if fit else first
 
 
 def _level(path: Path) -> int:
@@ -101,21 +109,19 @@ def _level(path: Path) -> int:
 
 
 def _symbols(path: Path) -> ctypes.CDLL:
-    """The file's functions, with their types."""
+    """The functions that `native/eventax.cpp` exports, with their types."""
     try:
         symbols = ctypes.CDLL(str(path))
     except OSError as error:
-        raise _Unusable(
-            f"The native library {path} cannot be loaded: {error}"
-        ) from None
+        raise _UnusableError(f"{path} cannot be loaded ({error})") from None
     try:
-        for name in ("version", "instructions", "build"):
-            getattr(symbols, f"eventax_native_{name}").restype = ctypes.c_char_p
+        for text in ("version", "instructions", "build"):
+            getattr(symbols, f"eventax_native_{text}").restype = ctypes.c_char_p
+        for level in ("needs", "processor"):
+            getattr(symbols, f"eventax_native_{level}").restype = ctypes.c_int
         symbols.eventax_native_handlers.restype = ctypes.POINTER(_Handler)
-        symbols.eventax_native_needs.restype = ctypes.c_int
-        symbols.eventax_native_processor.restype = ctypes.c_int
     except AttributeError as error:
-        raise _Unusable(f"{path} is not eventax's native library: {error}") from None
+        raise _UnusableError(f"{path} is no library of eventax ({error})") from None
     return symbols
 
 
@@ -124,23 +130,29 @@ def _open(path: Path) -> Library:
     built_for = symbols.eventax_native_version().decode()
     instructions = symbols.eventax_native_instructions().decode()
     if built_for != version("eventax"):
-        raise _Unusable(
-            f"The native library {path} is of eventax {built_for}, and this is "
-            f"{version('eventax')}: install eventax again"
+        raise _UnusableError(
+            f"{path} is built for eventax {built_for}, and this is eventax "
+            f"{version('eventax')}; install eventax again"
         )
     if symbols.eventax_native_needs() > symbols.eventax_native_processor():
-        raise _Unusable(
-            f"The native library {path} is compiled for {instructions}, which this "
-            "processor does not have"
+        raise _UnusableError(
+            f"{path} is compiled for {instructions}, which this processor does not "
+            f"have; unset {VARIABLE}, or install eventax again"
         )
-    targets = tuple(_register(symbols))
-    return Library(path, instructions, symbols.eventax_native_build().decode(), targets)
+    how = symbols.eventax_native_build().decode()
+    return Library(path, instructions, how, tuple(_register(path, symbols)))
 
 
-def _register(symbols: ctypes.CDLL) -> Iterator[str]:
-    for handler in symbols.eventax_native_handlers():
-        if handler.name is None:
-            return
-        name = handler.name.decode()
-        jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(handler.call), "cpu")
-        yield name
+def _register(path: Path, symbols: ctypes.CDLL) -> Iterator[str]:
+    try:
+        # Before the backend is there, JAX only takes a note of a target; one that XLA
+        # then refuses ends the backend, and not just the registration.
+        jax.devices("cpu")
+        for handler in symbols.eventax_native_handlers():
+            if handler.name is None:
+                return
+            name = handler.name.decode()
+            ffi.register_ffi_target(name, ffi.pycapsule(handler.call), platform="cpu")
+            yield name
+    except RuntimeError as error:
+        raise _UnusableError(f"JAX does not take {path} ({error})") from None

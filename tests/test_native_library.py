@@ -1,0 +1,214 @@
+"""Which native library is loaded, and what is said where none can be."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import warnings
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from eventax import EvNN, __version__
+from eventax._native import _library, load, why_missing
+from eventax.neuron_models import LIF
+
+ROOT = Path(__file__).parent.parent
+BUILT = sorted(_library.OWN.glob("eventax-*"))
+needs_built = pytest.mark.skipif(not BUILT, reason="no native core was compiled")
+needs_compiler = pytest.mark.skipif(not shutil.which("c++"), reason="no compiler")
+
+# What `native/eventax.cpp` exports, with one handler and everything open.
+SOURCE = """
+#include "xla/ffi/api/c_api.h"
+#ifdef FFI_MINOR
+#undef XLA_FFI_API_MINOR
+#define XLA_FFI_API_MINOR FFI_MINOR
+#endif
+#include "xla/ffi/api/ffi.h"
+namespace ffi = xla::ffi;
+static ffi::Error nothing() { return ffi::Error::Success(); }
+XLA_FFI_DEFINE_HANDLER(handler, nothing, ffi::Ffi::Bind());
+struct Handler { const char* name; XLA_FFI_Handler* call; };
+static Handler handlers[] = {{"eventax_of_a_test", handler}, {nullptr, nullptr}};
+extern "C" {
+const char* eventax_native_version() { return VERSION; }
+const char* eventax_native_instructions() { return "x86-64-v9"; }
+const char* eventax_native_build() { return "by a test"; }
+int eventax_native_needs() { return LEVEL; }
+int eventax_native_processor() { return 4; }
+const Handler* eventax_native_handlers() { return handlers; }
+}
+"""
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    """Each test looks for the library anew, and so does whoever comes after."""
+    _library._loaded.cache_clear()
+    yield
+    _library._loaded.cache_clear()
+
+
+@pytest.fixture
+def compile_library(tmp_path):
+    """A library that is a little off: `compile_library(version, level, *flags)`."""
+
+    def build(version=__version__, level=1, *flags):
+        source, file = tmp_path / "library.cpp", tmp_path / "library.so"
+        source.write_text(SOURCE)
+        macros = [f'-DVERSION="{version}"', f"-DLEVEL={level}", *flags]
+        include = f"-isystem{jax.ffi.include_dir()}"
+        command = ["c++", "-std=c++17", "-fPIC", "-shared", include, *macros]
+        subprocess.run([*command, str(source), "-o", str(file)], check=True)
+        return file
+
+    return build
+
+
+def sentence(monkeypatch, setting, *, warned=True):
+    """What is said with this setting: once, and networks run."""
+    monkeypatch.setenv("EVENTAX_NATIVE", str(setting))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert load() is None
+        assert load() is None
+        said = why_missing()
+    assert [str(w.message) for w in caught] == [said] * warned
+    assert said.startswith("No native core, eventax runs on JAX: ")
+    assert said.endswith(".")
+    assert "\n" not in said
+    assert np.isfinite(first_spike())
+    return said
+
+
+def first_spike():
+    net = EvNN(
+        LIF, 1, 10.0, 1, tmem=20.0, tsyn=5.0, thresh=1.0, init_weights=9.0, init_bias=0
+    )
+    return net.ttfs(jnp.array([[1.0]]))[0]
+
+
+@needs_built
+def test_the_best_library_for_this_processor_is_loaded():
+    library = load()
+    assert why_missing() == ""
+    assert library is load()
+    assert library.path.parent == _library.OWN
+    assert library.path.stem == f"eventax-{library.instructions}"
+    processor = _library._symbols(BUILT[0]).eventax_native_processor()
+    levels = [_library._level(path) for path in BUILT]
+    assert _library._level(library.path) == max(n for n in levels if n <= processor)
+    assert "-O3" in library.how
+    assert "native" not in library.how
+    assert "eventax_threads" in library.targets
+
+
+@needs_built
+def test_a_target_can_be_called():
+    load()
+    shape = jax.ShapeDtypeStruct((), np.int32)
+    assert jax.jit(lambda: jax.ffi.ffi_call("eventax_threads", shape)())() >= 1
+
+
+@pytest.mark.parametrize("processor", [1, 2, 3, 4])
+def test_no_instruction_set_is_chosen_that_the_processor_lacks(
+    monkeypatch, tmp_path, processor
+):
+    class Symbols:
+        def eventax_native_processor(self):
+            return processor
+
+    monkeypatch.setattr(_library, "_symbols", lambda path: Symbols())
+    monkeypatch.setenv("EVENTAX_NATIVE", str(tmp_path))
+    for level in (4, 2, 3):
+        (tmp_path / f"eventax-x86-64-v{level}.so").touch()
+    chosen = _library._choose(_library._candidates())
+    assert chosen.name == f"eventax-x86-64-v{max(processor, 2)}.so"
+
+
+@needs_built
+def test_a_path_names_another_library():
+    program = (
+        "from eventax._native import load; import jax, numpy as np\n"
+        "print(load().path)\n"
+        "shape = jax.ShapeDtypeStruct((), np.int32)\n"
+        "assert jax.ffi.ffi_call('eventax_threads', shape)() >= 1\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"EVENTAX_NATIVE": str(BUILT[0]), "PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == str(BUILT[0])
+
+
+def test_switched_off(monkeypatch):
+    said = sentence(monkeypatch, "0", warned=False)
+    assert "EVENTAX_NATIVE=0 switches it off" in said
+
+
+def test_never_compiled(monkeypatch, tmp_path):
+    monkeypatch.setattr(_library, "OWN", tmp_path)
+    assert "no compiler when eventax was installed" in sentence(monkeypatch, "")
+
+
+def test_no_such_path(monkeypatch, tmp_path):
+    said = sentence(monkeypatch, tmp_path / "nowhere")
+    assert f"EVENTAX_NATIVE={tmp_path / 'nowhere'} names no library" in said
+
+
+def test_a_bogus_file(monkeypatch, tmp_path):
+    file = tmp_path / "eventax-x86-64-v2.so"
+    file.write_text("This is no library. " * 1000)
+    assert f"{file} cannot be loaded (" in sentence(monkeypatch, file)
+
+
+@needs_compiler
+def test_a_library_of_something_else(monkeypatch, tmp_path):
+    file = tmp_path / "other.so"
+    source = tmp_path / "other.cpp"
+    source.write_text("int other() { return 1; }\n")
+    subprocess.run(["c++", "-shared", "-fPIC", source, "-o", file], check=True)
+    said = sentence(monkeypatch, file)
+    assert f"{file} is no library of eventax" in said
+    assert "eventax_native_version" in said
+
+
+@needs_compiler
+def test_another_version(monkeypatch, compile_library):
+    said = sentence(monkeypatch, compile_library("0.1.7"))
+    assert f"is built for eventax 0.1.7, and this is eventax {__version__};" in said
+    assert "install eventax again" in said
+
+
+@needs_compiler
+def test_a_processor_without_the_instructions(monkeypatch, compile_library):
+    said = sentence(monkeypatch, compile_library(level=9))
+    assert "x86-64-v9, which this processor does not have;" in said
+
+
+@needs_compiler
+def test_headers_that_jaxlib_does_not_know(monkeypatch, compile_library):
+    file = compile_library(__version__, 1, "-DFFI_MINOR=999")
+    said = sentence(monkeypatch, file)
+    assert f"JAX does not take {file} (" in said
+    assert "0.999" in said
+
+
+def test_the_headers_are_those_of_the_oldest_jax():
+    """A library runs with its headers' jaxlib, and with newer ones."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    (oldest,) = [
+        r.removeprefix("jax>=")
+        for r in project["project"]["dependencies"]
+        if re.match(r"jax\b", r)
+    ]
+    requires = project["build-system"]["requires"]
+    assert any(r.startswith(f"jaxlib=={oldest};") for r in requires)
