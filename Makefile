@@ -15,7 +15,8 @@ QUICK   ?= --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=fals
 
 BIN := $(VENV)/bin
 PY  := $(BIN)/python
-PIP := $(PY) -m pip --quiet --disable-pip-version-check --no-input
+QUIET := --quiet --disable-pip-version-check --no-input
+PIP := $(PY) -m pip $(QUIET)
 
 # XLA ends the process at a flag that it does not know, and they come and go: jaxlib 0.11
 # has dropped the second one. So each is tried first.
@@ -59,9 +60,26 @@ format: $(VENV)/.stamp-lint ## rewrite the code in the project's style
 
 native: $(VENV)/.stamp-native ## compile the native core, if a source has changed
 
+# Compiled with the headers of the oldest jaxlib, so not in the environment of the tests.
+wheels: $(VENV)-wheels/.stamp ## write sdist and wheels for all platforms into dist
+	@rm -rf dist && mkdir dist
+	@$(VENV)-wheels/bin/python -m native.wheels dist
+	@echo "Testing the wheel for this machine in an empty environment ..."
+	@$(PYTHON) -m venv --clear $(VENV)-empty
+	@tag=$$($(PYTHON) -c "from native.targets import here; print(here().tag)"); \
+	$(VENV)-empty/bin/pip $(QUIET) install "$$(ls dist/*$$tag.whl)[test]"
+	@$(VENV)-empty/bin/pytest -n 0 tests/test_native_library.py tests/test_main.py $(ARGS)
+	@$(VENV)-empty/bin/python -I -m eventax
+
+$(VENV)-wheels/.stamp: pyproject.toml
+	@echo "Making the environment $(VENV)-wheels ..."
+	@$(PYTHON) -m venv $(VENV)-wheels
+	@$(VENV)-wheels/bin/pip $(QUIET) install $$($(VENV)-wheels/bin/python -m native.build --wheels)
+	@touch $@
+
 clean: ## remove the environment, pictures and caches
 	rm -rf eventax/_native/eventax-*
-	rm -rf $(VENV) out build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-wheels $(VENV)-empty out build dist .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is written last, so an interrupted installation is done again.

@@ -3,6 +3,7 @@
     python -m native.build                   # beside the Python sources
     python -m native.build --requirements    # print what it needs, without a compiler
     python -m native.build --compiler        # print what to install as one, if anything
+    python -m native.build --wheels          # print what `make wheels` needs
     python -m native.build --flags           # print what checkers of the source need
 
 `hatch_build.py` calls it for a wheel or an editable installation, `make native` when a
@@ -25,8 +26,7 @@ from .compilers import system_compiler, zig
 from .targets import LEVELS, crossed, here
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCE = ROOT / "native" / "eventax.cpp"
-EXPORTS = ROOT / "native" / "exports.map"
+NATIVE = ROOT / "native"
 BESIDE = ROOT / "eventax" / "_native"
 
 FLAGS = [
@@ -68,7 +68,7 @@ def compiler_requirements():
     """What to install as a compiler: ziglang, only where there is none."""
     if switched_off() or not (crossed() or here()):
         return []
-    return [] if find_compiler() else ["ziglang>=0.14"]
+    return [] if find_compiler() else [r for r in extra("wheels") if "ziglang" in r]
 
 
 def find_compiler():
@@ -100,11 +100,13 @@ def _compile(compiler, file, level_and_name):
     level, name = level_and_name
     flags = [*FLAGS, *compiler.instructions(level, name)]
     how = f"{compiler.name}: {' '.join(flags)}"
-    object_file = str(file.with_suffix(".o"))
-    facts = macros(level, name, how)
-    _run(compiler, *flags, *facts, *includes(), "-c", str(SOURCE), "-o", object_file)
-    # Linked without an instruction set: zig then compiles its libc++ once for all.
-    _run(compiler, *link_flags(compiler, file), object_file, "-o", str(file))
+    core, processor = (f"{file.with_suffix('')}.{i}.o" for i in range(2))
+    facts = [*macros(level, name, how), *includes()]
+    _run(compiler, *flags, *facts, "-c", str(NATIVE / "eventax.cpp"), "-o", core)
+    # What any processor has to run, and zig's libc++, which it then compiles only once,
+    # are without the instruction set.
+    _run(compiler, *FLAGS, "-c", str(NATIVE / "processor.cpp"), "-o", processor)
+    _run(compiler, *link_flags(compiler, file), core, processor, "-o", str(file))
 
 
 def link_flags(compiler, file):
@@ -114,7 +116,7 @@ def link_flags(compiler, file):
         "-shared",
         "-pthread",
         *(["-s"] if compiler.zig else []),
-        *([f"-Wl,--version-script={EXPORTS}"] if elf else []),
+        *([f"-Wl,--version-script={NATIVE / 'exports.map'}"] if elf else []),
     ]
 
 
@@ -162,12 +164,23 @@ def requirements():
     ]
 
 
+def wheel_requirements():
+    """What an environment for `native.wheels` needs: the oldest headers."""
+    return [*pyproject()["build-system"]["requires"], *extra("wheels")]
+
+
+def extra(name):
+    """The requirements of an optional feature."""
+    return pyproject()["project"]["optional-dependencies"][name]
+
+
 def main():
     """Build beside the Python sources, where an editable installation looks."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     questions = {
         "requirements": requirements,
         "compiler": compiler_requirements,
+        "wheels": wheel_requirements,
         "flags": lambda: ["-std=c++17", *includes(), *macros(1, "none", "none")],
     }
     asked = parser.add_mutually_exclusive_group()

@@ -1,15 +1,9 @@
-// What Python finds in the library by name; everything else is hidden.
+// The library's face to Python: what it is, and the handlers that JAX calls.
 #include <cstdint>
 
 #include "call.h"
-#include "processor.h"
+#include "export.h"
 #include "xla/ffi/api/ffi.h"
-
-#if defined(_WIN32)
-#define EVENTAX_EXPORT extern "C" __declspec(dllexport)
-#else
-#define EVENTAX_EXPORT extern "C" __attribute__((visibility("default")))
-#endif
 
 namespace ffi = xla::ffi;
 
@@ -60,5 +54,4 @@ EVENTAX_EXPORT const char* eventax_native_instructions() {
 }
 EVENTAX_EXPORT const char* eventax_native_build() { return EVENTAX_BUILD; }
 EVENTAX_EXPORT int eventax_native_needs() { return EVENTAX_LEVEL; }
-EVENTAX_EXPORT int eventax_native_processor() { return eventax::processor_level(); }
 EVENTAX_EXPORT const Handler* eventax_native_handlers() { return kHandlers; }

@@ -45,9 +45,7 @@ constexpr bool has(const Features& features, const Features& wanted) {
          has(features.saved, wanted.saved);
 }
 
-// These two run where the rest of a library cannot: so they are compiled without AVX.
-
-[[gnu::target("no-avx")]] inline Features processor_features() {
+inline Features processor_features() {
   Features features{};
   unsigned a = 0;
   unsigned b = 0;
@@ -62,7 +60,7 @@ constexpr bool has(const Features& features, const Features& wanted) {
   return features;
 }
 
-[[gnu::target("no-avx")]] inline int processor_level() {
+inline int processor_level() {
   const Features features = processor_features();
   if (!has(features, kLevel2)) return 1;
   if (!has(features, kLevel3)) return 2;
