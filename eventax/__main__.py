@@ -4,7 +4,7 @@ import platform
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from ._native import load, why_missing
+from ._networks._engines import Engine
 from .evnn import EvNN
 from .neuron_models import LIF
 
@@ -43,18 +44,18 @@ def devices() -> str:
 
 
 def timing() -> str:
-    """How long a loss and its gradient take, by each engine."""
-    times = [f"{name} {1e3 * seconds(net):.2f} ms" for name, net in networks()]
+    """How long a loss and its gradient take, by each engine that is there."""
+    engines: list[Engine] = ["native", "jax"] if load() else ["jax"]
+    times = [f"{name} {1e3 * seconds(network(name)):.2f} ms" for name in engines]
     return f"loss and gradient of 20 LIF neurons, {BATCH} samples: {', '.join(times)}"
 
 
-def networks() -> Iterator[tuple[str, EvNN]]:
-    """One small recurrent network, for each engine."""
-    # Bias currents just below threshold: every neuron fires, when it hears something.
+def network(engine: Engine) -> EvNN:
+    """A small recurrent one; bias currents just below threshold wake its neurons."""
     constants: dict[str, Any] = {"thresh": 1.0, "tmem": 20.0, "tsyn": 5.0}
     weights: dict[str, Any] = {"wmean": 0.5, "wlim": 1.0, "init_bias": 0.9}
     key = jax.random.key(0)
-    yield "jax", EvNN(LIF, 20, 40.0, 5, key, **constants, **weights)
+    return EvNN(LIF, 20, 40.0, 5, key, engine=engine, **constants, **weights)
 
 
 def seconds(net: EvNN, calls: int = 10) -> float:

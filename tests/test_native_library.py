@@ -1,5 +1,6 @@
 """Which native library is loaded, and what is said where none can be."""
 
+import itertools
 import re
 import shutil
 import subprocess
@@ -19,6 +20,8 @@ from eventax.neuron_models import LIF
 
 ROOT = Path(__file__).parent.parent
 BUILT = sorted(_library.OWN.glob("eventax-*"))
+COUNT = itertools.count()
+INPUT = jnp.array([[1.0]])
 needs_built = pytest.mark.skipif(not BUILT, reason="no native core was compiled")
 needs_compiler = pytest.mark.skipif(not shutil.which("c++"), reason="no compiler")
 
@@ -82,15 +85,18 @@ def sentence(monkeypatch, setting, *, warned=True):
     assert said.startswith("No native core, eventax runs on JAX: ")
     assert said.endswith(".")
     assert "\n" not in said
-    assert np.isfinite(first_spike())
+    assert np.isfinite(network("auto").ttfs(INPUT)[0])
+    with pytest.raises(ValueError, match="cannot simulate") as error:
+        network("native").ttfs(INPUT)
+    assert said.rstrip(".") in str(error.value)
     return said
 
 
-def first_spike():
-    net = EvNN(
-        LIF, 1, 10.0, 1, tmem=20.0, tsyn=5.0, thresh=1.0, init_weights=9.0, init_bias=0
-    )
-    return net.ttfs(jnp.array([[1.0]]))[0]
+def network(engine):
+    """One neuron; no other test has its constant, so that none has compiled it."""
+    constants = {"tmem": 20.0 + next(COUNT) / 1000, "tsyn": 5.0, "thresh": 1.0}
+    weights = {"init_weights": 20.0, "init_bias": 0.0}
+    return EvNN(LIF, 1, 10.0, 1, engine=engine, **constants, **weights)
 
 
 @needs_built
@@ -105,14 +111,7 @@ def test_the_best_library_for_this_processor_is_loaded():
     assert _library._level(library.path) == max(n for n in levels if n <= processor)
     assert "-O3" in library.how
     assert "native" not in library.how
-    assert "eventax_threads" in library.targets
-
-
-@needs_built
-def test_a_target_can_be_called():
-    load()
-    shape = jax.ShapeDtypeStruct((), np.int32)
-    assert jax.jit(lambda: jax.ffi.ffi_call("eventax_threads", shape)())() >= 1
+    assert {"eventax_forward_32", "eventax_backward_64"} <= set(library.targets)
 
 
 @pytest.mark.parametrize("processor", [1, 2, 3, 4])
@@ -134,10 +133,12 @@ def test_no_instruction_set_is_chosen_that_the_processor_lacks(
 @needs_built
 def test_a_path_names_another_library():
     program = (
-        "from eventax._native import load; import jax, numpy as np\n"
+        "from eventax import EvNN; from eventax._native import load\n"
+        "from eventax.neuron_models import LIF\n"
+        "weights = {'init_weights': 20.0, 'init_bias': 0.0, 'engine': 'native'}\n"
+        "net = EvNN(LIF, 1, 10.0, 1, tmem=20.0, tsyn=5.0, thresh=1.0, **weights)\n"
+        "assert 1.0 < net.ttfs([[1.0]])[0] < 10.0\n"
         "print(load().path)\n"
-        "shape = jax.ShapeDtypeStruct((), np.int32)\n"
-        "assert jax.ffi.ffi_call('eventax_threads', shape)() >= 1\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
