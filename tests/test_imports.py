@@ -29,7 +29,7 @@ PUBLIC = [
 PACKAGE = Path(eventax.__file__).parent
 
 # What a layer must not know of.
-ABOVE = {"_networks", "_saving", "evnn", "neuron_models", "initialization"}
+ABOVE = {"_native", "_networks", "_saving", "evnn", "neuron_models", "initialization"}
 ASIDE = {"losses", "metrics", "encoding", "datasets"}
 CORE = {"_flows", "_neurons", "_engine", "_layers"}
 FORBIDDEN = {
@@ -38,7 +38,8 @@ FORBIDDEN = {
     "_neurons": {"_engine", "_layers"} | ABOVE | ASIDE,
     "_engine": {"_neurons", "_layers"} | ABOVE | ASIDE,
     "_layers": {"_neurons"} | ABOVE | ASIDE,
-    "_networks": (ABOVE - {"_networks"}) | ASIDE,
+    "_native": {"_layers"} | (ABOVE - {"_native"}) | ASIDE,
+    "_networks": (ABOVE - {"_native", "_networks"}) | ASIDE,
     "_saving": (ABOVE - {"_networks", "_saving"}) | ASIDE,
     # They know arrays, and no network.
     "_arguments": CORE | ABOVE | ASIDE,
