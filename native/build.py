@@ -111,13 +111,13 @@ def _compile(compiler, file, level_and_name):
 
 def link_flags(compiler, file):
     """A shared library that shows nothing of the standard library inside."""
-    elf = file.suffix == ".so"
-    return [
-        "-shared",
-        "-pthread",
-        *(["-s"] if compiler.zig else []),
-        *([f"-Wl,--version-script={NATIVE / 'exports.map'}"] if elf else []),
-    ]
+    named = {
+        ".so": [f"-Wl,--version-script={NATIVE / 'exports.map'}"],
+        # macOS writes into the file where it is: not where it was compiled.
+        ".dylib": [f"-Wl,-install_name,@rpath/{file.name}"],
+    }
+    strip = ["-s"] if compiler.zig else []
+    return ["-shared", "-pthread", *strip, *named.get(file.suffix, [])]
 
 
 def macros(level, name, how):

@@ -58,6 +58,7 @@ def check_library(file, target):
     if lacks:
         raise WheelError(f"{file.name} does not offer {sorted(lacks)}")
     linked = {getattr(entry, "name", entry) for entry in library.libraries}
+    linked.discard(f"@rpath/{file.name}")  # macOS lists a library's own name too
     if not linked <= LINKED[target.system]:
         raise WheelError(f"{file.name} links {sorted(linked - LINKED[target.system])}")
     oldest = oldest_system(library)
