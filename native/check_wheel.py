@@ -9,6 +9,9 @@ import lief
 
 from .targets import LEVELS
 
+# It remarks on parts of a file that are left out on purpose.
+lief.logging.disable()
+
 # The C interface between `native/*.cpp` and `eventax/_native/_library.py`.
 OFFERED = {
     f"eventax_native_{name}"
