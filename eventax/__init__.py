@@ -12,6 +12,7 @@ from . import (
     losses,
     metrics,
     neuron_models,
+    plot,
 )
 from .evnn import EvNN, FFEvNN
 
@@ -30,4 +31,5 @@ __all__ = [
     "losses",
     "metrics",
     "neuron_models",
+    "plot",
 ]
