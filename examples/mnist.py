@@ -34,12 +34,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from training import (
-    BLUE,
-    GREY,
-    ORANGE,
     READOUT,
     SPIKING,
     Samples,
@@ -50,17 +46,16 @@ from training import (
     check_options,
     first_output,
     first_spike_loss,
-    hidden_layer,
     plot_curves,
     probe,
     report,
     save_network,
     save_pictures,
     summarize,
-    tidy,
     train,
 )
 
+from eventax import plot
 from eventax.datasets import fashion_mnist, mnist
 from eventax.encoding import drop_spikes, latency
 from eventax.evnn import FFEvNN
@@ -250,56 +245,25 @@ def make_network(
 
 
 def plot_raster(network: FFEvNN, task: Task, test: Samples) -> Figure:
-    """Some test samples: the image, its input spikes, and those of the network."""
-    fig = Figure(figsize=(9.6, 2.7 * N_SHOWN), layout="constrained")
-    rows = fig.subplots(N_SHOWN, 3, width_ratios=(1, 2, 2), squeeze=False)
+    """Some test samples: the image, and the spikes of pixels and network."""
+    fig = Figure(figsize=(9.6, 3.2 * N_SHOWN), layout="constrained")
+    rows = fig.subplots(N_SHOWN, 2, width_ratios=(1, 3), squeeze=False)
     for row, pixels, label in zip(rows, test.data, test.labels, strict=False):
-        picture, inputs, spikes = row
+        picture, spikes = row
         picture.imshow(pixels.reshape(SHAPE), cmap="gray_r")
         picture.set(xticks=[], yticks=[], title=f"class {label}")
+        # More events than in training, which may stop at the first output spike.
+        most = 4 * network.max_event_steps
         times = task.encode(jnp.asarray(pixels))
-        inputs.plot(np.asarray(times)[:, 0], np.arange(IN_SIZE), "|", ms=3, color=GREY)
-        inputs.set(ylabel="input", ylim=(IN_SIZE, 0))
-        _plot_spikes(spikes, network, times, task.n_hidden)
-        inputs.set_title("input spikes")
-        spikes.set_title("spikes of the network")
-        for ax in (inputs, spikes):
-            ax.set(xlabel="time (ms)", xlim=(-1, T_END))
-            tidy(ax)
+        plot.raster(network, times, max_event_steps=most, ax=spikes)
     return fig
-
-
-def _plot_spikes(ax: Axes, network: FFEvNN, times: Any, n_hidden: int) -> None:
-    """All of the hidden neurons, and above them the first ones of the readouts."""
-    at, who, _ = hidden_layer(network, n_hidden).record(times)
-    ax.plot(at, who, "|", ms=3, color=BLUE)  # the fill is at infinity
-    first = network.ttfs(times)
-    place = n_hidden * (1.05 + 0.02 * np.arange(N_CLASSES))
-    ax.plot(first, place, "|", ms=5, color=ORANGE)
-    top = 1.3 if np.isfinite(first).any() else 1.02
-    ax.set(ylabel="neuron", ylim=(-0.02 * n_hidden, top * n_hidden))
 
 
 def plot_confusion(decided: np.ndarray, labels: np.ndarray) -> Figure:
     """How many samples of each class were put into each class."""
-    counts = np.zeros((N_CLASSES, N_CLASSES + 1), int)
-    np.add.at(counts, (labels, decided), 1)  # -1, for none, is the last column
-    columns = N_CLASSES + bool(counts[:, -1].any())
     fig = Figure(figsize=(5.6, 5.0), layout="constrained")
-    ax = fig.subplots()
-    ax.imshow(np.sqrt(counts[:, :columns]), cmap="Blues")
-    for label, column in np.argwhere(counts[:, :columns]):
-        count = counts[label, column]
-        dark = count > counts.max() / 3
-        colour = "white" if dark else "black"
-        ax.text(
-            column, label, count, ha="center", va="center", fontsize=7, color=colour
-        )
-    names = [*range(N_CLASSES), "none"][:columns]
-    ax.set_xticks(range(columns), names)
-    ax.set_yticks(range(N_CLASSES))
-    ax.set(xlabel="class told by the network", ylabel="class", title="Test samples")
-    ax.spines[:].set_visible(False)
+    names = [str(k) for k in range(N_CLASSES)]
+    plot.confusion(decided, labels, names=names, ax=fig.subplots())
     return fig
 
 

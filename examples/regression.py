@@ -27,9 +27,9 @@ import numpy as np
 import optax
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
 from tqdm import tqdm
 
+from eventax import plot
 from eventax.evnn import EvNN
 from eventax.neuron_models import QIF
 
@@ -41,7 +41,9 @@ X_MAX = 30.0  # ms
 N_TEST = 100
 
 TRACED = (0, 7, 14)  # members of the population whose potentials are drawn
-BLUE, ORANGE, GREY, LIGHT = "#1f77b4", "#d95f02", "0.45", "0.78"
+WHEN = ("Before training", "After training")
+# Pictures go on after the first output spike, which is where training stops.
+LONG = {"max_event_steps": 2000}
 
 
 # -- task ------------------------------------------------------------------------------
@@ -77,8 +79,8 @@ def connectivity() -> np.ndarray:
     return wmask
 
 
-def make_network(key: jax.Array, *, observe_all: bool = False) -> EvNN:
-    """The untrained network; with ``observe_all`` every neuron counts as an output."""
+def make_network(key: jax.Array) -> EvNN:
+    """The untrained network."""
     neurons = np.arange(N_NEURONS)
     return EvNN(
         neuron_model=QIF,
@@ -87,10 +89,10 @@ def make_network(key: jax.Array, *, observe_all: bool = False) -> EvNN:
         max_solver_time=T_END,
         key=key,
         wmask=jnp.asarray(connectivity()),
-        output_neurons=jnp.asarray(observe_all | (neurons == OUTPUT)),
+        output_neurons=jnp.asarray(neurons == OUTPUT),
         input_neurons=jnp.asarray(neurons != OUTPUT),
         solver_stepsize=0.1,
-        max_event_steps=2000 if observe_all else 500,
+        max_event_steps=500,
         dtype=jnp.float32,
         tsyn=5.0,
         tmem=20.0,
@@ -189,93 +191,38 @@ def train(
     return network, History(loss[1:], weights[:, connected], bias)
 
 
-# -- one trial in detail ---------------------------------------------------------------
-
-
-class Trial(NamedTuple):
-    """Everything that happens in the network after input spikes at 0 and x."""
-
-    x: float
-    spike_times: np.ndarray  # (spikes,), ascending
-    spike_ids: np.ndarray  # (spikes,)
-    times: np.ndarray  # (times,), the grid of the traces
-    voltage: np.ndarray  # (neurons, times)
-
-
-def run_trial(network: EvNN, x: float) -> Trial:
-    """Record all spikes, and all membrane potentials on a fine grid."""
-    # Only output neurons can be observed: put the parameters into a network whose
-    # outputs are all neurons.
-    view = make_network(jax.random.PRNGKey(0), observe_all=True)
-    view = eqx.tree_at(trained_leaves, view, trained_leaves(network))
-    spikes_in = input_spikes(jnp.asarray(x))
-    grid = jnp.linspace(0.0, T_END, 1601)
-    spike_times, spike_ids, _ = eqx.filter_jit(EvNN.record)(view, spikes_in)
-    states = eqx.filter_jit(EvNN.state_at_t)(view, spikes_in, grid)
-    fired = np.asarray(spike_ids) >= 0
-    return Trial(
-        x=x,
-        spike_times=np.asarray(spike_times)[fired],
-        spike_ids=np.asarray(spike_ids)[fired],
-        times=np.asarray(grid),
-        voltage=np.asarray(states)[:, :, 0],
-    )
-
-
 # -- pictures --------------------------------------------------------------------------
 
 
 def plot_curve(before: np.ndarray, after: np.ndarray, x: np.ndarray) -> Figure:
     """First output spike over input time, before and after training, and the target."""
     fig = Figure(figsize=(6.4, 4.4), layout="constrained")
-    ax = fig.subplots()
-    silent = np.isinf(after)
-    ax.plot(x, _gaps_for_silent(before), color=GREY, lw=1, label="before training")
-    ax.plot(x, target_times(x), color=ORANGE, lw=4, alpha=0.45, label="target")
-    ax.plot(x, _gaps_for_silent(after), color=BLUE, lw=1.4, label="after training")
-    if silent.any():
-        ax.plot(x[silent], T_END + 0 * x[silent], "x", color=BLUE, label="silent")
+    ax = plot.latencies(
+        np.stack([before, after], axis=1),
+        over=x,
+        target=target_times(x),
+        names=["before training", "after training"],
+        ax=fig.subplots(),
+    )
     ax.set(
         xlabel="time of the second input spike (ms)",
         ylabel="time of the first output spike (ms)",
         title="Learned curve",
     )
-    ax.legend(frameon=False)
-    _tidy(ax)
     return fig
 
 
 def plot_loss(history: History) -> Figure:
-    """Loss on a logarithmic scale, with the error in ms on the right."""
+    """The error over training on a logarithmic scale."""
     fig = Figure(figsize=(6.4, 4.4), layout="constrained")
-    ax = fig.subplots()
-    steps = np.arange(1, len(history.loss) + 1)
-    window = np.full(min(25, len(steps)), 1 / min(25, len(steps)))
-    smooth = np.convolve(history.loss, window, "valid")
-    ax.semilogy(steps, history.loss, color=BLUE, lw=0.5, alpha=0.5, label="each batch")
-    ax.semilogy(
-        np.convolve(steps, window, "valid"),
-        smooth,
-        color=BLUE,
-        lw=1.6,
-        label=f"mean of {len(window)} batches",
+    window = min(25, len(history.loss))
+    plot.learning_curves(
+        {f"mean of {window} batches": T_END * np.sqrt(history.loss)},
+        window=window,
+        log=True,
+        ylabel="RMS error of the first output spike (ms)",
+        ax=fig.subplots(),
     )
-    ax.set(xlabel="training step", ylabel="loss", title="Loss during training")
-    ax.set_xlim(0, len(steps))
-    error_axis = ax.secondary_yaxis(
-        "right",
-        functions=(
-            lambda loss: T_END * np.sqrt(np.maximum(loss, 0)),
-            lambda error: (error / T_END) ** 2,
-        ),
-    )
-    error_axis.set_ylabel("RMS error of the first output spike (ms)")
-    error_axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    error_axis.yaxis.set_major_formatter("{x:g}")
-    error_axis.yaxis.set_minor_formatter(NullFormatter())
-    error_axis.tick_params(labelsize="small")
-    ax.legend(frameon=False)
-    _tidy(ax, right_axis=True)
     return fig
 
 
@@ -283,139 +230,49 @@ def plot_parameters(history: History) -> Figure:
     """Every weight and every bias current over training."""
     fig = Figure(figsize=(9.6, 4.6), layout="constrained")
     left, right = fig.subplots(1, 2)
-    steps = np.arange(len(history.bias))
-
     senders, receivers = np.nonzero(connectivity())
-    groups = [
-        ("population → population", LIGHT, (senders < OUTPUT) & (receivers < OUTPUT)),
-        ("input → population", BLUE, senders > OUTPUT),
-        ("population → output", ORANGE, receivers == OUTPUT),
-    ]
-    for name, colour, members in groups:
-        _plot_group(left, steps, history.weights[:, members], colour, name)
-    left.set(ylabel="weight", title="Weights")
-
-    _plot_group(right, steps, history.bias[:, :OUTPUT], GREY, "population")
-    _plot_group(right, steps, history.bias[:, OUTPUT:], ORANGE, "output", lw=1.8)
-    right.set(ylabel="bias current", title="Bias currents")
-
-    for ax in (left, right):
-        ax.set(xlabel="training step", xlim=(0, len(steps) - 1))
-        legend = ax.legend(
-            frameon=False,
-            loc="upper center",
-            bbox_to_anchor=(0.5, -0.13),
-            ncols=3,
-            fontsize="small",
-            handlelength=1.2,
-            columnspacing=1.2,
-        )
-        for line in legend.get_lines():
-            line.set_linewidth(2.5)
-        _tidy(ax)
+    inside = (senders < OUTPUT) & (receivers < OUTPUT)
+    weights, bias = history.weights.T, history.bias.T
+    groups = {
+        "population → population": weights[inside],
+        "input → population": weights[senders > OUTPUT],
+        "population → output": weights[receivers == OUTPUT],
+    }
+    plot.learning_curves(groups, start=0, ylabel="weight", ax=left)
+    groups = {"population": bias[:OUTPUT], "output": bias[OUTPUT:]}
+    plot.learning_curves(groups, start=0, ylabel="bias current", ax=right)
     return fig
 
 
-def plot_raster(before: Trial, after: Trial) -> Figure:
-    """All spikes of one trial, before and after training."""
+def plot_raster(before: EvNN, after: EvNN, x: float) -> Figure:
+    """All spikes after input spikes at 0 and x, before and after training."""
     fig = Figure(figsize=(9.6, 4.8), layout="constrained")
     axes = fig.subplots(1, 2, sharex=True, sharey=True)
-    for ax, trial, when in zip(axes, (before, after), ("Before", "After"), strict=True):
-        rows = [trial.spike_times[trial.spike_ids == n] for n in range(N_NEURONS)]
-        colours = [GREY] * N_POPULATION + [ORANGE]
-        ax.eventplot(rows, linelengths=0.75, linewidths=1.3, colors=colours)
-        ax.eventplot([[0.0, trial.x]], lineoffsets=-1.5, linelengths=0.9, colors=BLUE)
-        _mark_answer(ax, trial)
-        ax.set(xlabel="time (ms)", title=f"{when} training", xlim=(-1, T_END))
-        _tidy(ax)
-    axes[0].set_yticks([-1.5, 0, 5, 10, 15, OUTPUT])
-    axes[0].set_yticklabels(["input", "0", "5", "10", "15", "output"])
-    axes[0].set_ylabel("neuron")
-    handles, labels = axes[0].get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
+    for ax, network, when in zip(axes, (before, after), WHEN, strict=True):
+        plot.raster(network, input_spikes(jnp.asarray(x)), ax=ax, **LONG)
+        mark_target(ax, x)
+        ax.set_title(when, loc="left")
     return fig
 
 
-def plot_traces(before: Trial, after: Trial) -> Figure:
-    """Membrane potentials of four neurons in one trial, before and after training.
-
-    The potential of a QIF neuron runs through infinity when it fires and comes back
-    from minus infinity: only the part near rest (0) and threshold (1) is drawn, and a
-    triangle marks each spike.
-    """
-    low, high = -5.0, 6.0
-    neurons = [*TRACED, OUTPUT]
-    fig = Figure(figsize=(9.6, 7.0), layout="constrained")
-    grid = fig.subplots(len(neurons), 2, sharex=True, sharey=True)
-    columns = zip(grid.T, (before, after), ("Before", "After"), strict=True)
-    for axes, trial, when in columns:
-        for ax, neuron in zip(axes, neurons, strict=True):
-            spikes = trial.spike_times[trial.spike_ids == neuron]
-            times, voltage = _broken_at(spikes, trial.times, trial.voltage[neuron])
-            voltage[np.abs(voltage) > 1e3] = np.nan  # of either sign next to a spike
-            colour = ORANGE if neuron == OUTPUT else GREY
-            _mark_answer(ax, trial)
-            ax.plot(times, voltage, color=colour, lw=1.2)
-            ax.plot(spikes, 0 * spikes + high, "v", color="k", ms=3.5, label="spike")
-            ax.plot(
-                [0.0, trial.x],
-                [low, low],
-                "^",
-                color=BLUE,
-                ms=5,
-                clip_on=False,
-                label="input spike",
-            )
-            ax.set(xlim=(-1, T_END), ylim=(low, high + 0.8))
-            _tidy(ax)
-        axes[0].set_title(f"{when} training")
-        axes[-1].set_xlabel("time (ms)")
-    for ax, neuron in zip(grid[:, 0], neurons, strict=True):
-        ax.set_ylabel("output" if neuron == OUTPUT else f"neuron {neuron}")
-    fig.supylabel("membrane potential V (dimensionless)", fontsize="medium")
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+def plot_traces(before: EvNN, after: EvNN, x: float) -> Figure:
+    """Membrane potentials of four neurons in the same trials."""
+    fig = Figure(figsize=(9.6, 8.4), layout="constrained")
+    rows = (*TRACED, OUTPUT)
+    grid = fig.subplots(len(rows), 2, sharex=True, sharey=True)
+    for axes, network, when in zip(grid.T, (before, after), WHEN, strict=True):
+        for ax, neuron in zip(axes, rows, strict=True):
+            spikes = input_spikes(jnp.asarray(x))
+            plot.traces(network, spikes, neurons=neuron, ax=ax, **LONG)
+            mark_target(ax, x)
+            ax.label_outer()
+        axes[0].set_title(when, loc="left")
     return fig
 
 
-def _gaps_for_silent(spike_times: np.ndarray) -> np.ndarray:
-    return np.where(np.isinf(spike_times), np.nan, spike_times)
-
-
-def _plot_group(
-    ax: Axes, x: np.ndarray, ys: np.ndarray, colour: str, name: str, lw: float = 0.7
-) -> None:
-    """Draw all columns of ys alike, under one entry in the legend."""
-    lines = ax.plot(x, ys, color=colour, lw=lw)
-    lines[0].set_label(name)
-
-
-def _broken_at(
-    spikes: np.ndarray, times: np.ndarray, values: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Put a gap into a trace at each spike, so that no line is drawn across it."""
-    where = np.searchsorted(times, spikes)
-    return np.insert(times, where, spikes), np.insert(values, where, np.nan)
-
-
-def _mark_answer(ax: Axes, trial: Trial) -> None:
-    """A line at the wanted time, a shade over what comes after the first output."""
-    answers = trial.spike_times[trial.spike_ids == OUTPUT]
-    answer = answers[0] if answers.size else T_END
-    ax.axvspan(answer, T_END, color="0.94", zorder=0, label="after the first output")
-    ax.axvline(
-        float(target_times(jnp.asarray(trial.x))),
-        color=ORANGE,
-        ls=":",
-        lw=1.4,
-        label="target of the first output",
-    )
-
-
-def _tidy(ax: Axes, *, right_axis: bool = False) -> None:
-    ax.spines["top"].set_visible(False)
-    ax.spines["right"].set_visible(right_axis)
-    ax.tick_params(labelsize="small")
+def mark_target(ax: Axes, x: float) -> None:
+    """A line where the first output spike shall be."""
+    ax.axvline(float(target_times(jnp.asarray(x))), color="0.45", ls=":")
 
 
 # -- program ---------------------------------------------------------------------------
@@ -478,13 +335,12 @@ def main(argv: Sequence[str] | None = None) -> float:
         return rmse
 
     x_trial = float(x_test[2 * N_TEST // 3])
-    trials = run_trial(untrained, x_trial), run_trial(trained, x_trial)
     pictures = {
         "curve": plot_curve(np.asarray(predict(untrained, x_test)), prediction, x_test),
         "loss": plot_loss(history),
         "parameters": plot_parameters(history),
-        "raster": plot_raster(*trials),
-        "traces": plot_traces(*trials),
+        "raster": plot_raster(untrained, trained, x_trial),
+        "traces": plot_traces(untrained, trained, x_trial),
     }
     args.out.mkdir(parents=True, exist_ok=True)
     print("Pictures:")

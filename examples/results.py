@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from training import BLUE, GREY, ORANGE, tidy
+
+from eventax import plot
 
 
 def common_part(dicts: list[dict[str, Any]]) -> dict[str, Any]:
@@ -67,29 +68,20 @@ def describe(summaries: list[dict[str, Any]], name: str) -> str:
     )
 
 
-def plot(summaries: list[dict[str, Any]]) -> Figure:
+def draw(summaries: list[dict[str, Any]]) -> Figure:
     """Loss and accuracies of all seeds over epochs."""
     fig = Figure(figsize=(8.0, 3.2), layout="constrained")
     left, right = fig.subplots(1, 2)
-    for number, summary in enumerate(summaries):
-        curves = summary["curves"]
-        epochs = np.arange(1, len(curves["loss"]) + 1)
-        left.semilogy(epochs, curves["loss"], color=GREY, lw=0.8)
-        for key, colour, name in (
-            ("train_accuracy", BLUE, "training"),
-            ("validation_accuracy", ORANGE, "validation"),
-        ):
-            values = 100 * np.asarray(curves[key])
-            label = None if number else name
-            right.plot(epochs, values, color=colour, lw=0.8, label=label)
-    left.set(xlabel="epoch", ylabel="loss")
-    right.set(xlabel="epoch", ylabel="accuracy (%)", ylim=(90, 100))
-    lowest = min(min(s["curves"]["validation_accuracy"][-5:]) for s in summaries)
-    if lowest < 0.92:
-        right.set_ylim(100 * lowest - 15, 100)
-    right.legend(frameon=False)
-    tidy(left)
-    tidy(right)
+    loss, *accuracies = (
+        np.array([s["curves"][name] for s in summaries])
+        for name in ("loss", "train_accuracy", "validation_accuracy")
+    )
+    plot.learning_curves(loss, log=True, xlabel="epoch", ax=left)
+    training, validation = 100 * np.array(accuracies)
+    named = {"training": training, "validation": validation}
+    plot.learning_curves(named, xlabel="epoch", ylabel="accuracy (%)", ax=right)
+    lowest = validation[:, -5:].min()
+    right.set_ylim(lowest - 15 if lowest < 92 else 90, 100)
     return fig
 
 
@@ -109,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args.to.parent.mkdir(parents=True, exist_ok=True)
     args.to.with_suffix(".json").write_text(json.dumps(summaries) + "\n", "utf-8")
     args.to.with_suffix(".md").write_text(describe(summaries, args.to.name), "utf-8")
-    plot(summaries).savefig(args.to.with_suffix(".png"), dpi=110)
+    draw(summaries).savefig(args.to.with_suffix(".png"), dpi=110)
 
 
 if __name__ == "__main__":

@@ -25,17 +25,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import orbax.checkpoint as ocp
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from tqdm import tqdm
 
+from eventax import plot
 from eventax.evnn import FFEvNN
 from eventax.io import save_evnn
 from eventax.losses import first_spike_cross_entropy
 from eventax.neuron_models import LIF, MultiNeuronModel
 
-BLUE, ORANGE, GREEN, GREY = "#1f77b4", "#d95f02", "#1b9e77", "0.45"
 # Both examples' neurons; times in ms. Weights are put in later.
 READOUT = {"init_weights": 0.0, "init_bias": 0.0, "tsyn": 5.0, "tmem": 20.0}
 SPIKING = READOUT | {"thresh": 1.0}
@@ -552,30 +550,17 @@ def plot_curves(curves: Curves) -> Figure:
     """Loss, accuracy and silent hidden neurons over epochs."""
     fig = Figure(figsize=(10.2, 3.4), layout="constrained")
     left, middle, right = fig.subplots(1, 3)
-    epochs = np.arange(1, len(curves.loss) + 1)
-    # One epoch alone is a point, not a line.
-    marker = "o" if len(epochs) == 1 else None
-    left.semilogy(epochs, curves.loss, color=BLUE, marker=marker)
-    left.set(ylabel="loss", title="Loss")
-    for values, colour, name in (
-        (curves.train_accuracy, BLUE, "training"),
-        (curves.validation_accuracy, ORANGE, "validation"),
-    ):
-        percent = 100 * np.asarray(values)
-        middle.plot(epochs, percent, color=colour, label=name, marker=marker)
-    middle.set(ylabel="accuracy (%)", title="Accuracy")
-    middle.legend(frameon=False)
-    right.plot(epochs, 100 * np.asarray(curves.silent), color=GREY, marker=marker)
-    right.set(ylabel="sample and neuron without spike (%)", ylim=(0, 100))
-    right.set(title="Silent hidden neurons")
-    for ax in (left, middle, right):
-        ax.set(xlabel="epoch")
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        tidy(ax)
+    plot.learning_curves(curves.loss, log=True, xlabel="epoch", ax=left)
+    percent = {
+        "training": 100 * np.asarray(curves.train_accuracy),
+        "validation": 100 * np.asarray(curves.validation_accuracy),
+    }
+    plot.learning_curves(percent, xlabel="epoch", ylabel="accuracy (%)", ax=middle)
+    plot.learning_curves(
+        100 * np.asarray(curves.silent),
+        xlabel="epoch",
+        ylabel="hidden neurons that are silent (%)",
+        ax=right,
+    )
+    right.set_ylim(0, 100)
     return fig
-
-
-def tidy(ax: Axes) -> None:
-    """The look of all pictures."""
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.tick_params(labelsize="small")

@@ -29,12 +29,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from training import (
-    BLUE,
-    GREEN,
-    ORANGE,
     SPIKING,
     Samples,
     Splits,
@@ -53,6 +49,7 @@ from training import (
     train,
 )
 
+from eventax import plot
 from eventax.datasets import yin_yang
 from eventax.encoding import latency, with_bias_spike
 from eventax.evnn import FFEvNN
@@ -62,8 +59,6 @@ from eventax.neuron_models import LIF
 T_INPUT, T_END = 30.0, 60.0  # ms
 IN_SIZE, N_CLASSES = 5, 3
 CLASSES = ("yin", "yang", "dots")
-COLOURS = (BLUE, ORANGE, GREEN)
-PALE = ("#b7d3ea", "#fbd0ae", "#b4ddcf")  # the same for areas
 # Initial weights of each layer in units of the published ones. With those themselves
 # many hidden neurons never fire, and more fall silent in the first epochs.
 GAINS = (1.5, 0.6)
@@ -135,61 +130,39 @@ def make_network(
 # -- pictures --------------------------------------------------------------------------
 
 
-def grid_points(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """(n, n) whether a point of a grid is in the disc, and (those, 4) their data."""
+def grid_points(n: int) -> np.ndarray:
+    """(points, 4) data of the points of an (n, n) grid that are in the disc."""
     centres = (np.arange(n, dtype=np.float32) + 0.5) / n
     x, y = np.meshgrid(centres, centres)
     inside = np.hypot(x - 0.5, y - 0.5) <= 0.5
     points = np.stack([x[inside], y[inside]], axis=1)
-    return inside, np.concatenate([points, 1 - points], axis=1)
+    return np.concatenate([points, 1 - points], axis=1)
 
 
-def on_grid(inside: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """(n, n) values of the points inside, NaN elsewhere."""
-    result = np.full(inside.shape, np.nan)
-    result[inside] = values
-    return result
-
-
-def plot_regions(task: Task, inside: np.ndarray, times: Any, test: Samples) -> Figure:
+def plot_regions(
+    task: Task, points: np.ndarray, times: np.ndarray, test: Samples
+) -> Figure:
     """The class that the network gives to each point, and the test samples."""
-    fig = Figure(figsize=(5.6, 5.2), layout="constrained")
-    ax = fig.subplots()
-    regions = on_grid(inside, np.asarray(task.decide(times)))
-    colours = ListedColormap(["white", *PALE])
-    ax.imshow(
-        regions, origin="lower", extent=(0, 1, 0, 1), cmap=colours, vmin=-1, vmax=2
+    fig = Figure(figsize=(5.6, 4.8), layout="constrained")
+    plot.decision_regions(
+        points[:, :2],
+        task.decide(times),
+        samples=test.data[:, :2],
+        labels=test.labels,
+        names=CLASSES,
+        ax=fig.subplots(),
     )
-    for label, (name, colour) in enumerate(zip(CLASSES, COLOURS, strict=True)):
-        x, y = test.data[test.labels == label, :2].T
-        ax.plot(x, y, ".", ms=3, color=colour, label=name)
-    title = "First output (areas; white: none) and test samples"
-    ax.set(xlabel="x", ylabel="y", title=title)
-    ax.set_aspect("equal")
-    fig.legend(loc="outside lower center", ncols=3, frameon=False, markerscale=3)
-    ax.spines[:].set_visible(False)
     return fig
 
 
-def plot_latency(inside: np.ndarray, times: np.ndarray) -> Figure:
+def plot_latency(points: np.ndarray, times: np.ndarray) -> Figure:
     """When each output fires first, over the disc; white where it is silent."""
-    fig = Figure(figsize=(10.2, 3.6), layout="constrained")
-    axes = fig.subplots(1, N_CLASSES, sharex=True, sharey=True)
-    shown = np.where(np.isfinite(times), times, np.nan)
-    heard = shown[np.isfinite(shown)]
-    low, high = np.percentile(heard, (1, 99)) if heard.size else (0.0, T_END)
-    for output, (ax, name) in enumerate(zip(axes, CLASSES, strict=True)):
-        picture = ax.imshow(
-            on_grid(inside, shown[:, output]),
-            origin="lower",
-            extent=(0, 1, 0, 1),
-            vmin=low,
-            vmax=high,
-        )
-        ax.set(title=f"output “{name}”", xlabel="x")
-        ax.spines[:].set_visible(False)
-    axes[0].set_ylabel("y")
-    fig.colorbar(picture, ax=axes, label="first spike (ms)", extend="both")
+    fig = Figure(figsize=(10.2, 2.8), layout="constrained")
+    heard = times[np.isfinite(times)]
+    limits = np.percentile(heard, (1, 99)) if heard.size else (0.0, T_END)
+    for ax, of_output, name in zip(fig.subplots(1, 3), times.T, CLASSES, strict=True):
+        plot.latencies(of_output, over=points[:, :2], limits=tuple(limits), ax=ax)
+        ax.set_title(f"output “{name}”")
     return fig
 
 
@@ -254,11 +227,11 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     report(summary, args.out)
     save_network(network, keywords, args.out)
     if not args.no_plots:
-        inside, points = grid_points(N_GRID)
+        points = grid_points(N_GRID)
         times, _ = probe(task, network, points)
         figures = {
-            "regions": plot_regions(task, inside, times, splits.test),
-            "latency": plot_latency(inside, times),
+            "regions": plot_regions(task, points, times, splits.test),
+            "latency": plot_latency(points, times),
             "curves": plot_curves(curves),
         }
         save_pictures(figures, args.out)

@@ -12,8 +12,12 @@ from ..metrics._spikes import is_spike
 
 
 def as_array(name: str, value: Any, *ndims: int) -> np.ndarray:
-    """An array of numbers with one of these numbers of axes."""
-    array = np.asarray(as_numbers(name, value, float))
+    """An array of floating-point numbers with one of these numbers of axes."""
+    array = np.asarray(as_numbers(name, value, None))
+    if array.dtype.kind in "biuf":  # large arrays keep their precision
+        array = array.astype(np.result_type(array, np.float32), copy=False)
+    else:
+        array = np.asarray(as_numbers(name, value, float))
     if array.ndim not in ndims:
         wanted = " or ".join(map(str, ndims))
         raise ValueError(

@@ -8,8 +8,6 @@ import numpy as np
 
 from ._style import Axes, colours, legend_inside, note, warn_lost
 
-N_BINS = 50
-
 
 def draw_histograms(ax: Axes, parts: Iterable[tuple[str, np.ndarray]]) -> None:
     """Densities on common bins, whose areas are 1; the names are the legend."""
@@ -25,7 +23,9 @@ def draw_histograms(ax: Axes, parts: Iterable[tuple[str, np.ndarray]]) -> None:
         highest = max(float(values.max()) for _, values in finite)
         if highest - lowest <= 1e-6 * max(abs(lowest), abs(highest)):
             lowest, highest = lowest - 0.5, highest + 0.5  # all alike but for rounding
-        edges = np.linspace(lowest, highest, N_BINS + 1)
+        fewest = min(values.size for _, values in finite)
+        n_bins = int(np.clip(np.sqrt(fewest), 10, 60))
+        edges = np.linspace(lowest, highest, n_bins + 1)
         for (name, values), colour in zip(finite, colours(len(finite)), strict=True):
             density, _ = np.histogram(values, edges, density=True)
             ax.stairs(density, edges, color=colour, fill=True, alpha=0.25)

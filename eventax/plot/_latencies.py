@@ -206,20 +206,21 @@ def _draw_boxes(
     of_class = [times[which == k] for k in range(n)]
     heard = [values[np.isfinite(values)] for values in of_class]
     fired = [k for k in range(n) if heard[k].size]
-    line = {"color": colour}
-    ax.boxplot(
-        [heard[k] for k in fired],
-        positions=[k + shift for k in fired],
-        widths=0.32,
-        whis=(5, 95),
-        showfliers=False,
-        patch_artist=True,
-        manage_ticks=False,
-        boxprops={"facecolor": paler(colour), "edgecolor": colour},
-        medianprops=line,
-        whiskerprops=line,
-        capprops=line,
-    )
+    if fired:
+        line = {"color": colour}
+        ax.boxplot(
+            [heard[k] for k in fired],
+            positions=[k + shift for k in fired],
+            widths=0.32,
+            whis=(5, 95),
+            showfliers=False,
+            patch_artist=True,
+            manage_ticks=False,
+            boxprops={"facecolor": paler(colour), "edgecolor": colour},
+            medianprops=line,
+            whiskerprops=line,
+            capprops=line,
+        )
     ax.plot([], [], "s", color=colour, label=name)
     if n > 25:
         return

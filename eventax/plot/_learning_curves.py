@@ -10,7 +10,16 @@ import numpy as np
 from .._arguments import check_count
 from ._arrays import as_array
 from ._lines import draw_bands
-from ._style import Axes, axes_for, colours, legend_inside, note, paler, whole_ticks
+from ._style import (
+    Axes,
+    axes_for,
+    colours,
+    legend_inside,
+    log_values,
+    note,
+    paler,
+    whole_ticks,
+)
 
 MOST = 500  # runs that have a line each
 
@@ -67,11 +76,13 @@ def learning_curves(
     if window is not None:
         check_count("window", window, 1)
     if log:
-        ax.set_yscale("log", nonpositive="mask")
+        parts = {k: np.where(v > 0, v, np.nan) for k, v in parts.items()}
     for (name, values), colour in zip(parts.items(), colours(len(parts)), strict=True):
         _draw(ax, values, start, window, colour, name)
     if not any(np.isfinite(values).any() for values in parts.values()):
-        note(ax, "no values")
+        note(ax, "no values above 0" if log else "no values")
+    elif log:
+        log_values(ax)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     whole_ticks(ax.xaxis)
     legend_inside(ax)
@@ -91,7 +102,10 @@ def _draw(
     marker = "o" if len(steps) == 1 else None
     if window is None:
         width = 1.4 if len(values) == 1 else 0.7
-        lines = ax.plot(steps, values.T, color=colour, lw=width, marker=marker)
+        alpha = 1.0 if len(values) <= 20 else 0.5
+        lines = ax.plot(
+            steps, values.T, color=colour, lw=width, alpha=alpha, marker=marker
+        )
     else:
         ax.plot(steps, values.T, color=paler(colour), lw=0.6)
         middles, means = _moving_mean(steps, values, window)

@@ -17,6 +17,7 @@ from ._style import (
     colours,
     legend_above,
     note,
+    show_times,
     whole_ticks,
     with_unit,
 )
@@ -88,7 +89,8 @@ def raster(
             )
         _draw_arrays(ax, spikes, in_spike_times, neurons, no_spike)
     ax.set(xlabel=with_unit("time", unit), ylabel="neuron")
-    legend_above(ax)
+    for mark in legend_above(ax):
+        mark.set(markersize=8, markeredgewidth=2, alpha=1)
     return ax
 
 
@@ -111,7 +113,7 @@ def _draw_network(
     palette = colours(len(groups))
     parts = [(groups[k], palette[k]) for k in chosen]
     _draw(ax, times, who, parts, (int(shown.min()), int(shown.max())), arriving)
-    ax.set_xlim(net.t0, net.max_solver_time)
+    show_times(ax, net.t0, net.max_solver_time)
 
 
 def _draw_arrays(
@@ -158,7 +160,9 @@ def _draw(
     bottom = low - gap - n_inputs
     height = ax.bbox.height * 72 / ax.figure.dpi / (high + 1 - bottom)  # in points
     style = {"marker": "|", "ls": "", "ms": float(np.clip(0.7 * height, 2, 14))}
-    style |= {"mew": 1.0, "rasterized": len(times) > 5000}
+    # Where marks lie over each other, darker is denser.
+    alpha = float(np.clip(2e4 / max(len(times), 1), 0.1, 1))
+    style |= {"mew": 1.0, "alpha": alpha, "rasterized": len(times) > 5000}
     silent = True
     for group, colour in parts:
         mine = np.isin(who, group.neurons)

@@ -39,7 +39,7 @@ def axes_for(ax: Any, *, equal: bool = False) -> Axes:
             f"for a new figure; got {type(ax).__name__}."
         )
     ax.spines[["top", "right"]].set_visible(False)
-    ax.tick_params(labelsize="small")
+    ax.tick_params(which="both", labelsize="small")
     return ax
 
 
@@ -59,20 +59,22 @@ def paler(colour: Any) -> tuple[float, ...]:
     return tuple(1 - (1 - part) / 3 for part in to_rgb(colour))
 
 
-def legend_above(ax: Axes) -> None:
-    """A legend that covers no data."""
+def legend_above(ax: Axes) -> list[Any]:
+    """A legend that covers no data; returns its marks."""
     _, names = ax.get_legend_handles_labels()
-    if names:
-        ax.legend(
-            loc="lower right",
-            bbox_to_anchor=(1.0, 1.0),
-            ncols=min(len(names), 4),
-            frameon=False,
-            fontsize="small",
-            handlelength=1.2,
-            columnspacing=1.2,
-            borderpad=0.2,
-        )
+    if not names:
+        return []
+    legend = ax.legend(
+        loc="lower right",
+        bbox_to_anchor=(1.0, 1.0),
+        ncols=min(len(names), 4),
+        frameon=False,
+        fontsize="small",
+        handlelength=1.2,
+        columnspacing=1.2,
+        borderpad=0.2,
+    )
+    return list(legend.legend_handles)
 
 
 def legend_inside(ax: Axes) -> None:
@@ -99,7 +101,25 @@ def whole_ticks(axis: Any) -> None:
     """Ticks at whole numbers only."""
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    steps = [1, 2, 5, 10]
+    axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=steps))
+
+
+def show_times(ax: Axes, start: Any, end: Any) -> None:
+    """From start to end, with room for marks at either."""
+    if start < end:
+        margin = 0.015 * (end - start)
+        ax.set_xlim(start - margin, end + margin)
+
+
+def log_values(ax: Axes) -> None:
+    """A logarithmic axis upwards, with plain numbers."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter(NullFormatter())
 
 
 def with_unit(quantity: str, unit: str | None) -> str:

@@ -18,6 +18,7 @@ from ._style import (
     colours,
     legend_above,
     note,
+    show_times,
     with_unit,
 )
 
@@ -121,8 +122,8 @@ def _draw(ax: Axes, shown: States) -> None:
         place = np.full(len(shown.inputs), low)
         ax.plot(shown.inputs, place, "^", color=GREY, ms=4, label="input spike")
     ax.set_ylim(low - row, high + row)
-    if len(shown.times) > 1 and shown.times[0] < shown.times[-1]:
-        ax.set_xlim(shown.times[0], shown.times[-1])
+    if shown.times.size:
+        show_times(ax, shown.times[0], shown.times[-1])
     if not shown.values.size:
         note(ax, "no states")
     legend_above(ax)
