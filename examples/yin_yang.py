@@ -161,8 +161,9 @@ def plot_latency(points: np.ndarray, times: np.ndarray) -> Figure:
     heard = times[np.isfinite(times)]
     limits = np.percentile(heard, (1, 99)) if heard.size else (0.0, T_END)
     for ax, of_output, name in zip(fig.subplots(1, 3), times.T, CLASSES, strict=True):
-        plot.latencies(of_output, over=points[:, :2], limits=tuple(limits), ax=ax)
-        ax.set_title(f"output “{name}”")
+        plot.latencies(
+            of_output, over=points[:, :2], names=[name], limits=limits, ax=ax
+        )
     return fig
 
 

@@ -14,6 +14,7 @@ from eventax import (
     losses,
     metrics,
     neuron_models,
+    plot,
 )
 
 PUBLIC = [
@@ -24,12 +25,14 @@ PUBLIC = [
     losses,
     metrics,
     neuron_models,
+    plot,
 ]
 
 PACKAGE = Path(eventax.__file__).parent
 
 # What a layer must not know of.
 ABOVE = {"_native", "_networks", "_saving", "evnn", "neuron_models", "initialization"}
+ABOVE |= {"plot"}
 ASIDE = {"losses", "metrics", "encoding", "datasets"}
 CORE = {"_flows", "_neurons", "_engine", "_layers"}
 FORBIDDEN = {
@@ -41,6 +44,8 @@ FORBIDDEN = {
     "_native": {"_layers"} | (ABOVE - {"_native"}) | ASIDE,
     "_networks": (ABOVE - {"_native", "_networks"}) | ASIDE,
     "_saving": (ABOVE - {"_networks", "_saving"}) | ASIDE,
+    "initialization": {"plot"},
+    "plot": {"_flows", "_engine", "_layers", "_saving", "initialization", "datasets"},
     # They know arrays, and no network.
     "_arguments": CORE | ABOVE | ASIDE,
     **{name: CORE | ABOVE | (ASIDE - {name}) for name in sorted(ASIDE)},

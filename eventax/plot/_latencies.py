@@ -35,7 +35,7 @@ def latencies(
     labels: Any = None,
     target: Any = None,
     names: Sequence[str] | None = None,
-    limits: tuple[float, float] | None = None,
+    limits: Any = None,
     no_spike: Any = None,
     unit: str | None = "ms",
     ax: Any = None,
@@ -57,8 +57,8 @@ def latencies(
         over: (n,) or (n, 2) the input that they depend on.
         labels: (n,) the right output of each sample, whole numbers from 0.
         target: (n,) times that are wanted, with `over` (n,).
-        names: of the outputs.
-        limits: first and last time of a map's colours; by default those of the times.
+        names: of the outputs, for legend, title or axis.
+        limits: (2,) first and last time of a map's colours, by default of the times.
         no_spike: another value that stands for no spike.
         unit: of times, for labels; None for none.
         ax: matplotlib Axes to draw into; by default a new figure.
@@ -88,6 +88,8 @@ def latencies(
         raise ValueError("Give one of `over`, an input, and `labels`, classes.")
     if target is not None and np.ndim(over) != 1:
         raise ValueError("`target` goes with `over` of shape (n,) only.")
+    if limits is not None and np.ndim(over) != 2:
+        raise ValueError("`limits` goes with `over` of shape (n, 2) only.")
     label = with_unit("first spike", unit)
     if labels is not None:
         _draw_classes(ax, first, labels, names, label)
@@ -99,6 +101,7 @@ def latencies(
         ax.set(xlabel="input", ylabel=label)
     else:
         _draw_map(ax, first, inputs, limits, label)
+        ax.set_title(names[0] if names else "")
     return ax
 
 
@@ -141,7 +144,7 @@ def _draw_map(
     ax: Axes,
     times: np.ndarray,
     points: np.ndarray,
-    limits: tuple[float, float] | None,
+    limits: Any,
     label: str,
 ) -> None:
     if points.shape[1] != 2 or times.shape[1] != 1:
@@ -152,7 +155,9 @@ def _draw_map(
     heard = times[np.isfinite(times)]
     if not heard.size:
         note(ax, "no spikes")
-    low, high = limits or ((heard.min(), heard.max()) if heard.size else (0.0, 1.0))
+    low, high = (heard.min(), heard.max()) if heard.size else (0.0, 1.0)
+    if limits is not None:
+        low, high = _pair(limits)
     shown = draw_values(
         ax, points, times[:, 0], cmap=SEQUENTIAL, vmin=float(low), vmax=float(high)
     )
@@ -161,6 +166,15 @@ def _draw_map(
     ax.set(xlabel="x", ylabel="y")
     ax.set_aspect("equal")
     ax.spines[:].set_visible(False)
+
+
+def _pair(limits: Any) -> np.ndarray:
+    pair = as_array("limits", limits, 1)
+    if pair.shape != (2,) or not pair[0] < pair[1]:
+        raise ValueError(
+            f"`limits` must be two times, the second one later; got {limits!r}."
+        )
+    return pair
 
 
 def _draw_classes(
