@@ -99,6 +99,20 @@ def test_raster_of_layers(layered):
     assert len(colours) == 3
 
 
+def test_many_inputs_take_a_third_of_the_height():
+    inputs = np.arange(900.0).reshape(900, 1)
+    ax = plot.raster(np.zeros((100, 1)), inputs)
+    low, high = ax.get_ylim()
+    assert high == 99.5
+    assert 0.3 < (0 - low) / (high - low) < 0.36
+    heights = ax.lines[1].get_ydata()
+    assert np.all(np.diff(heights) > 0)
+    assert low < heights[0] < heights[-1] < -0.5
+    ticks = ax.get_yticks()
+    assert ticks.min() == 0
+    np.testing.assert_array_equal(ticks, ticks.round())
+
+
 def test_raster_of_hidden_and_output_neurons(recurrent):
     found = marks(plot.raster(recurrent, INPUTS))
     assert found["output"] == spikes_of(recurrent, INPUTS, (0, 2))

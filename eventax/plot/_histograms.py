@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ._style import Axes, colours, legend_inside, note, warn_lost
+from ._style import Axes, colours, legend_above, note, warn_lost
 
 
 def draw_histograms(ax: Axes, parts: Iterable[tuple[str, np.ndarray]]) -> None:
@@ -28,10 +28,11 @@ def draw_histograms(ax: Axes, parts: Iterable[tuple[str, np.ndarray]]) -> None:
         edges = np.linspace(lowest, highest, n_bins + 1)
         for (name, values), colour in zip(finite, colours(len(finite)), strict=True):
             density, _ = np.histogram(values, edges, density=True)
-            ax.stairs(density, edges, color=colour, fill=True, alpha=0.25)
+            if len(finite) <= 3:
+                ax.stairs(density, edges, color=colour, fill=True, alpha=0.25)
             ax.stairs(density, edges, color=colour, lw=1.4, label=name)
         ax.set_ylim(bottom=0)
     warn_lost(ax, lost, "values")
     ax.set_ylabel("density")
     if len(parts) > 1:
-        legend_inside(ax)
+        legend_above(ax)

@@ -38,7 +38,8 @@ def raster(
 
     Of a network all neurons are shown, each layer in a colour of its own; in one
     without layers, output neurons have another colour than the rest. Its input spikes
-    are below, at negative heights. Where nothing fires, the picture says so.
+    are below, channel 0 lowest, in a third of the height at most if there are many
+    channels. Where nothing fires, the picture says so.
 
     Arguments:
         spikes: an `EvNN` or `FFEvNN`, of which `record` is drawn; or (n, k) spike
@@ -155,26 +156,34 @@ def _draw(
 ) -> None:
     """Marks of neurons in their groups' colours, and of inputs below the lowest row."""
     low, high = rows
+    n_rows = high + 1 - low
     n_inputs = 0 if inputs is None else len(inputs)
-    gap = max(0.5, 0.03 * (high + 1 - low + n_inputs)) if n_inputs else 0.0
-    bottom = low - gap - n_inputs
+    gap = max(0.5, 0.03 * n_rows) if n_inputs else 0.0
+    # So close that inputs take a third of the height at most, if there are many.
+    spacing = min(1.0, max(n_rows, 20) / 2 / max(n_inputs, 1))
+    bottom = low - gap - spacing * n_inputs
     height = ax.bbox.height * 72 / ax.figure.dpi / (high + 1 - bottom)  # in points
-    style = {"marker": "|", "ls": "", "ms": float(np.clip(0.7 * height, 2, 14))}
+    style = {"marker": "|", "ls": "", "mew": 1.0, "rasterized": len(times) > 5000}
     # Where marks lie over each other, darker is denser.
     alpha = float(np.clip(2e4 / max(len(times), 1), 0.1, 1))
-    style |= {"mew": 1.0, "alpha": alpha, "rasterized": len(times) > 5000}
     silent = True
     for group, colour in parts:
         mine = np.isin(who, group.neurons)
         silent &= not mine.any()
         label = group.name if len(parts) > 1 or n_inputs else None
-        ax.plot(times[mine], who[mine], color=colour, label=label, **style)
+        look = {"color": colour, "ms": _size(height), "alpha": alpha, "label": label}
+        ax.plot(times[mine], who[mine], **look, **style)
     if inputs is not None:
         channels, which = np.nonzero(np.isfinite(inputs))
-        heights = bottom + channels
-        ax.plot(inputs[channels, which], heights, color=GREY, label="input", **style)
+        places = inputs[channels, which], bottom + spacing * channels
+        look = {"color": GREY, "ms": _size(spacing * height), "label": "input"}
+        ax.plot(*places, **look, **style)
     if silent:
         note(ax, "no spikes")
-    ax.set_ylim(bottom - 0.5, high + 0.5)
-    whole_ticks(ax.yaxis)
-    ax.yaxis.set_major_formatter(lambda y, _: f"{y:.0f}" if y >= low else "")
+    ax.set_ylim(bottom - spacing / 2, high + 0.5)
+    whole_ticks(ax.yaxis, least=low)
+
+
+def _size(height: float) -> float:
+    """Of a mark in a row of this height, both in points."""
+    return float(np.clip(0.7 * height, 2, 14))

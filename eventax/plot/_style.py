@@ -97,12 +97,17 @@ def warn_lost(ax: Axes, n: int, what: str) -> None:
         ax.text(0.01, 0.99, text, transform=ax.transAxes, va="top", color=VERMILLION)
 
 
-def whole_ticks(axis: Any) -> None:
-    """Ticks at whole numbers only."""
+def whole_ticks(axis: Any, least: Any = -np.inf) -> None:
+    """Ticks at whole numbers only, and none below the least."""
     from matplotlib.ticker import MaxNLocator
 
+    class Whole(MaxNLocator):
+        def tick_values(self, vmin: Any, vmax: Any) -> Any:
+            ticks = np.asarray(super().tick_values(max(vmin, least), vmax))
+            return ticks[ticks >= least]
+
     steps = [1, 2, 5, 10]
-    axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=steps))
+    axis.set_major_locator(Whole(6, integer=True, min_n_ticks=1, steps=steps))
 
 
 def show_times(ax: Axes, start: Any, end: Any) -> None:
