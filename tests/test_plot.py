@@ -3,6 +3,7 @@
 import re
 import sys
 import warnings
+from pathlib import Path
 
 import jax
 import matplotlib as mpl
@@ -79,6 +80,16 @@ def test_every_function_is_here():
     assert {name.split()[0].rstrip(",") for name in USUAL} == {
         name.split("_")[0] for name in plot.__all__
     }
+
+
+@pytest.mark.parametrize("name", plot.__all__)
+def test_the_docs_have_a_picture_of_it(name):
+    docs = Path(__file__).resolve().parents[1] / "docs"
+    section = (docs / "plots.md").read_text("utf-8").split(f"## {name}\n")[1]
+    pictures = re.findall(r"\]\((plots/.*?\.png)\)", section.split("\n## ")[0])
+    assert pictures
+    for picture in pictures:
+        assert (docs / picture).stat().st_size < 30_000
 
 
 @pytest.mark.parametrize("draw", USUAL.values(), ids=USUAL)

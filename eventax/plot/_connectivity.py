@@ -130,8 +130,6 @@ def _name_groups(ax: Axes, groups: list[Group], n_inputs: int) -> None:
         side.set_ticks(np.add(first, last) / 2, names, size="small")
         for place in first[1:]:
             line(place - 0.5, color="k", lw=0.6)
-    for label in beside.get_yticklabels():
-        label.set(rotation=270, va="center")
     for second in (above, beside):
         second.tick_params(length=0)
         second.spines[:].set_visible(False)
