@@ -4,6 +4,7 @@ from importlib.metadata import version
 
 from . import (
     adjoint,
+    connectivity,
     datasets,
     encoding,
     evnn,
@@ -23,6 +24,7 @@ __all__ = [
     "FFEvNN",
     "__version__",
     "adjoint",
+    "connectivity",
     "datasets",
     "encoding",
     "evnn",

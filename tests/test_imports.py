@@ -7,6 +7,7 @@ import pytest
 
 import eventax
 from eventax import (
+    connectivity,
     datasets,
     encoding,
     evnn,
@@ -18,6 +19,7 @@ from eventax import (
 )
 
 PUBLIC = [
+    connectivity,
     datasets,
     encoding,
     evnn,
@@ -33,7 +35,7 @@ PACKAGE = Path(eventax.__file__).parent
 # What a layer must not know of.
 ABOVE = {"_native", "_networks", "_saving", "evnn", "neuron_models", "initialization"}
 ABOVE |= {"plot"}
-ASIDE = {"losses", "metrics", "encoding", "datasets"}
+ASIDE = {"losses", "metrics", "encoding", "datasets", "connectivity"}
 CORE = {"_flows", "_neurons", "_engine", "_layers"}
 FORBIDDEN = {
     "_static": CORE | ABOVE | ASIDE,
