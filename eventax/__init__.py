@@ -15,6 +15,7 @@ from . import (
     neuron_models,
     plot,
 )
+from ._spikes import Spikes
 from .evnn import EvNN, FFEvNN
 
 __version__ = version("eventax")
@@ -22,6 +23,7 @@ __version__ = version("eventax")
 __all__ = [
     "EvNN",
     "FFEvNN",
+    "Spikes",
     "__version__",
     "adjoint",
     "connectivity",

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int
+from jaxtyping import Int
 
 from .._arguments import check_count
-
-Spikes = tuple[Float32[np.ndarray, " spikes"], Int[np.ndarray, " spikes"]]
+from .._spikes import Spikes
 
 PARTS = ("spikes/times", "spikes/units", "labels")
 
@@ -38,8 +37,9 @@ def shd(
         scale: factor of the times, by default from seconds to milliseconds.
 
     Returns:
-        A list of pairs (times, units), one for each sample, as
-        `eventax.encoding.pad_batch` takes them, and `labels`, (n,) classes.
+        A list of `Spikes` (times, channels), one for each sample, as
+        `eventax.encoding.list_batch` and `pad_batch` take them, and `labels`, (n,)
+        classes.
 
     Raises:
         ImportError: h5py is not installed.
@@ -69,7 +69,8 @@ def shd(
         ...     file["labels"] = [7]
         >>> samples, labels = shd(path)
         >>> samples, labels
-        ([(array([250., 500.], dtype=float32), array([  3, 699]))], array([7]))
+        ([Spikes(times=array([250., 500.], dtype=float32),
+                 channels=array([  3, 699]))], array([7]))
         >>> pad_batch(samples, n_channels=700).shape
         (1, 700, 1)
     """
@@ -158,4 +159,5 @@ def _sample(path: Path, k: int, times: Any, units: Any, scale: float) -> Spikes:
             f"{len(times)} and {len(units)}."
         )
     # Files hold half precision, which is too coarse for milliseconds.
-    return np.asarray(times, np.float32) * np.float32(scale), np.asarray(units, int)
+    exact = np.asarray(times, np.float32) * np.float32(scale)
+    return Spikes(exact, np.asarray(units, int))

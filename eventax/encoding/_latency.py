@@ -66,3 +66,44 @@ def latency(
         check_finite("threshold", threshold)
         times = jnp.where(values < threshold, jnp.inf, times)
     return times[..., None]
+
+
+def decode_latency(
+    times: Float[ArrayLike, "*batch 1"], *, t_min: Any = 0.0, t_max: Any
+) -> Float[Array, "*batch"]:
+    r"""The values that `latency` has encoded, to within rounding.
+
+    $$v = \frac{t_\max - t}{t_\max - t_\min}$$
+
+    Differentiable by the times.
+
+    Arguments:
+        times: (..., M, 1) spike times, `inf` where there is none.
+        t_min: time of the value 1.
+        t_max: time of the value 0, after `t_min`.
+
+    Returns:
+        (..., M) values, 0 where there is no spike: with a `threshold` they are wrong
+        by less than it.
+
+    Raises:
+        ValueError: there is not one column of times, `t_max` is not after `t_min`, or a
+            number is not finite.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from eventax.encoding import decode_latency
+        >>> decode_latency(jnp.array([[0.0], [15.0], [jnp.inf]]), t_max=20.0)
+        Array([1.  , 0.25, 0.  ], dtype=float32)
+    """
+    check_range(("t_min", t_min), ("t_max", t_max))
+    times = as_floats(times)
+    if times.shape[-1:] != (1,):
+        raise ValueError(
+            "`times` must have one spike per channel, (..., M, 1); got shape "
+            f"{times.shape}."
+        )
+    fires = jnp.isfinite(times)
+    # Twice, since the derivative of what is not chosen would be NaN.
+    values = (t_max - jnp.where(fires, times, t_max)) / (t_max - t_min)
+    return jnp.where(fires, values, 0.0)[..., 0]

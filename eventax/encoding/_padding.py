@@ -7,9 +7,10 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from .._arguments import check_count
+from .._spikes import Spikes
 
 
 def pad_trains(
@@ -80,13 +81,15 @@ def pad_spikes(
 
 
 def pad_batch(
-    samples: Sequence[tuple[Any, Any]], n_channels: int, n_spikes: int | None = None
+    samples: Sequence[tuple[Any, Any]] | Spikes,
+    n_channels: int,
+    n_spikes: int | None = None,
 ) -> Float[Array, "batch inputs k"]:
     """Samples given by times and channels of spikes, as one array.
 
     Arguments:
         samples: for each of B samples a pair (times, units) as in `pad_spikes`, such as
-            those of `eventax.datasets.shd`.
+            those of `eventax.datasets.shd`; or `Spikes` of shape (B, E).
         n_channels: M, the number of channels.
         n_spikes: K, the columns of the result. By default as many as the busiest
             channel of all samples needs, at least 1. Give it where batches must have
@@ -105,12 +108,22 @@ def pad_batch(
         >>> pad_batch([([1.0, 2.0], [0, 0]), ([3.0], [1])], n_channels=2)
         Array([[[ 1.,  2.], [inf, inf]], [[inf, inf], [ 3., inf]]], dtype=float32)
     """
+    checked = checked_samples(samples, n_channels)
+    return jnp.asarray(_padded(checked, n_channels, n_spikes), float)
+
+
+def checked_samples(
+    samples: Sequence[tuple[Any, Any]] | Spikes, n_channels: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The spikes of each sample, in the order of channels, then of times."""
     n_channels = check_count("n_channels", n_channels, 0)
-    checked = [
+    # A batch of lists looks like a pair, and is none.
+    if isinstance(samples, Spikes):
+        samples = list(zip(*samples, strict=True))
+    return [
         _sample(times, units, n_channels, f" of sample {k}")
         for k, (times, units) in enumerate(samples)
     ]
-    return jnp.asarray(_padded(checked, n_channels, n_spikes), float)
 
 
 def _sample(
@@ -128,14 +141,14 @@ def _sample(
             f"`units`{whose} must be whole numbers, the index of a channel; got dtype "
             f"{units.dtype}."
         )
+    is_spike = np.isfinite(times)
+    times, units = times[is_spike], units[is_spike].astype(int)
     wrong = units[(units < 0) | (units >= n_channels)]
     if len(wrong):
         raise ValueError(
             f"`units`{whose} must lie between 0 and {n_channels - 1}, as `n_channels` "
             f"is {n_channels}; got {wrong[0]}."
         )
-    is_spike = np.isfinite(times)
-    times, units = times[is_spike], units[is_spike].astype(int)
     order = np.lexsort((times, units))
     return times[order], units[order]
 
@@ -143,9 +156,7 @@ def _sample(
 def _padded(
     samples: list[tuple[np.ndarray, np.ndarray]], n_channels: int, n_spikes: int | None
 ) -> np.ndarray:
-    counts = np.zeros((len(samples), n_channels), int)
-    for k, (_, units) in enumerate(samples):
-        counts[k] = np.bincount(units, minlength=n_channels)
+    counts = _counts(samples, n_channels)
     most = int(counts.max(initial=0))
     if n_spikes is None:
         n_spikes = max(most, 1)
@@ -164,3 +175,17 @@ def _padded(
         starts = np.cumsum(counts[k]) - counts[k]
         result[k, units, np.arange(len(units)) - starts[units]] = times
     return result
+
+
+def busiest(samples: list[tuple[np.ndarray, np.ndarray]], n_channels: int) -> int:
+    """The most spikes that a channel of a sample has."""
+    return int(_counts(samples, n_channels).max(initial=0))
+
+
+def _counts(
+    samples: list[tuple[np.ndarray, np.ndarray]], n_channels: int
+) -> Int[np.ndarray, "batch inputs"]:
+    counts = np.zeros((len(samples), n_channels), int)
+    for k, (_, units) in enumerate(samples):
+        counts[k] = np.bincount(units, minlength=n_channels)
+    return counts
