@@ -14,6 +14,7 @@ from . import (
     metrics,
     neuron_models,
     plot,
+    testing,
 )
 from ._spikes import Spikes
 from .evnn import EvNN, FFEvNN
@@ -36,4 +37,5 @@ __all__ = [
     "metrics",
     "neuron_models",
     "plot",
+    "testing",
 ]

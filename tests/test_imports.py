@@ -16,6 +16,7 @@ from eventax import (
     metrics,
     neuron_models,
     plot,
+    testing,
 )
 
 PUBLIC = [
@@ -28,6 +29,7 @@ PUBLIC = [
     metrics,
     neuron_models,
     plot,
+    testing,
 ]
 
 PACKAGE = Path(eventax.__file__).parent
