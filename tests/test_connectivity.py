@@ -1,6 +1,7 @@
 """Masks of networks, against loops over synapses and convolutions of JAX."""
 
 import re
+from pathlib import Path
 
 import equinox as eqx
 import jax
@@ -440,3 +441,26 @@ def test_errors_of_images(unchecked):
         pool2d((1, 2, 3), 1, 1)
     with fails(TypeError, "`channels` must be a whole number; got 1.5"):
         pool2d((2, 2), 1.5, 1)
+
+
+# The page -----------------------------------------------------------------------------
+
+
+def test_the_page_says_what_is_so(capsys):
+    page = Path(__file__).resolve().parents[1] / "docs" / "connectivity.md"
+    blocks = re.findall(
+        r"```(python|text)\n(.*?)```", page.read_text("utf-8"), re.DOTALL
+    )
+    names, nets = {}, []
+    for kind, block in blocks:
+        if kind == "text":
+            assert repr(names["shape"]) == block.strip()
+            continue
+        exec(compile(block, str(page), "exec"), names)  # our own text
+        nets.append(names["net"])
+    # By hand and by a builder.
+    assert nets[0] is not nets[1]
+    assert eqx.tree_equal(nets[0], nets[1])
+    assert names["recurrent"].shape == (256, 256)
+    assert names["batch"].times.shape == (2, 400)
+    assert "750 spikes" in capsys.readouterr().out

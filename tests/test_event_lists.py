@@ -52,7 +52,7 @@ def test_lists_hold_what_arrays_hold(samples):
     # Of equal shapes, so that they share one program.
     listed = list_batch(pairs, M, 12)
     assert listed.times.shape == listed.channels.shape == (3, 12)
-    assert listed.channels.dtype == jnp.int32
+    assert listed.channels.dtype == jnp.int16
     padded = pad_batch(pairs, M, 12)
     for k, sample in enumerate(pairs):
         truth = events_of(*sample)
@@ -72,7 +72,9 @@ def test_lists_hold_what_arrays_hold(samples):
     lengths = [len(s) for s in samples]
     assert shortest.times.shape == (3, max(1, *lengths))
     cost = padding_cost(pairs, M)
-    assert cost == (sum(lengths), shortest.times.size, pad_batch(pairs, M).size)
+    assert cost[:3] == (sum(lengths), shortest.times.size, pad_batch(pairs, M).size)
+    assert cost.listed_bytes == sum(x.size * x.itemsize for x in shortest)
+    assert cost.padded_bytes == 4 * cost.padded
     assert padding_cost(shortest, M) == cost
 
 
@@ -133,6 +135,15 @@ def test_errors(unchecked):
     ):
         with fails(Exception, "`n_events` must be at least", "got 1"):
             jax.block_until_ready(function(x))
+
+
+def test_channels_have_room():
+    for n, dtype in ((2**15, jnp.int16), (2**15 + 1, jnp.int32)):
+        listed = list_batch([([1.0], [n - 1])], n)
+        assert listed.channels.dtype == dtype
+        assert listed.channels[0, 0] == n - 1
+        padded = jnp.full((n, 1), INF).at[n - 1].set(1.0)
+        assert list_spikes(padded).channels[0] == n - 1
 
 
 def test_a_list_is_a_pair():

@@ -13,12 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from .._spikes import Spikes
 from ._iterate import Inputs, Problem
 from ._schedule import schedule
 from ._sender_rows import split_senders
 from ._settings import Settings
 from ._simulate import simulate
 from ._status import (
+    OK,
     checked,
     faults,
     messages_by_status,
@@ -40,7 +42,7 @@ class Run(NamedTuple):
 def run(
     settings: Settings,
     model: Any,
-    in_spike_times: Float[Array, "inputs spikes"],
+    inputs: Spikes,
     delays: Float[Array, "senders neurons"] | None,
     *,
     t_end: Float[Array, ""] | None = None,
@@ -51,18 +53,19 @@ def run(
 
     `delays` are not negative. Stops early once all neurons in `awaited` have fired.
     """
-    flow, dtype = settings.flow, in_spike_times.dtype
+    flow, dtype = settings.flow, inputs.times.dtype
     n_neurons = settings.wmask.shape[1]
     t0 = jnp.asarray(settings.t0, dtype)
     if t_end is None:
         t_end = jnp.asarray(settings.max_time, dtype)
     if observe_at is None:
         observe_at = jnp.zeros((0,), dtype)
-    fault = faults(settings, in_spike_times, observe_at, t_end, delays)
+    fault = faults(settings, inputs, observe_at, t_end, delays)
     # How delays move arrivals is differentiated where a spike arrives.
     fixed = None if delays is None else lax.stop_gradient(delays)
-    in_spike_times = jnp.where(jnp.isnan(in_spike_times), jnp.inf, in_spike_times)
-    known = schedule(in_spike_times, observe_at, settings.wmask, fixed)
+    # A sample at fault has no events.
+    inputs = inputs._replace(times=jnp.where(fault == OK, inputs.times, jnp.inf))
+    known = schedule(inputs, observe_at, settings.wmask, fixed)
     width = model.padded_size(n_neurons)
     padding = [(0, 0), (0, width - n_neurons)]
     if width > n_neurons:
@@ -85,7 +88,7 @@ def run(
         n_observations=observe_at.shape[0],
         awaited=awaited,
     )
-    inputs = Inputs(
+    given = Inputs(
         params=params,
         senders=senders,
         delays=delays,
@@ -103,7 +106,7 @@ def run(
         messages += queue_messages(settings)
 
     check = partial(checked, messages=messages)
-    outcome = simulate(problem, inputs, chunk_length, n_chunks, check)
+    outcome = simulate(problem, given, chunk_length, n_chunks, check)
     results = outcome.results
     status = lax.stop_gradient(outcome.status)
     # All of it: a program may use any part alone.

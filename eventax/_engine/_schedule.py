@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from .._spikes import Spikes
+
 
 class Schedule(NamedTuple):
     """Known events in time order, ending with one that never comes.
@@ -23,35 +25,35 @@ class Schedule(NamedTuple):
 
 
 def schedule(
-    in_spike_times: Float[Array, "inputs spikes"],
+    inputs: Spikes,
     observe_at: Float[Array, " observations"],
     wmask: np.ndarray,
     delays: Float[Array, "senders neurons"] | None,
 ) -> Schedule:
     """Sort input spikes and observations into one list.
 
-    Inputs that no neuron hears are dropped: they cannot matter. With delays an input
+    Inputs that no neuron hears never come: they cannot matter. With delays an input
     spike stands in the list once for each of the different delays of its receivers.
     """
-    n_neurons = wmask.shape[1]
-    heard = wmask[n_neurons:].any(axis=1)
-    listened = np.flatnonzero(heard)
-    arrivals, waits = in_spike_times[listened][:, :, None], None
+    n_senders, n_neurons = wmask.shape
+    heard = jnp.asarray(wmask.any(axis=1))
+    senders = n_neurons + inputs.channels[:, None]
+    arrivals, waits = jnp.where(heard[senders], inputs.times[:, None], jnp.inf), None
     if delays is not None:
-        waits = _distinct(delays[n_neurons + listened], wmask[n_neurons + listened])
-        waits = jnp.broadcast_to(waits[:, None], (*arrivals.shape[:2], waits.shape[1]))
+        waits = _distinct(delays[n_neurons:], wmask[n_neurons:])[inputs.channels]
         arrivals = arrivals + waits
-    per_input = arrivals.shape[1] * arrivals.shape[2]
-    senders = np.repeat(n_neurons + listened, per_input)
-    ids = np.concatenate([senders, -1 - np.arange(observe_at.shape[0]), [senders.size]])
-    dtype = in_spike_times.dtype
+    senders = jnp.broadcast_to(senders, arrivals.shape).reshape(-1)
+    n_seen, dtype = observe_at.shape[0], inputs.times.dtype
+    ids = [senders, -1 - np.arange(n_seen), np.array([senders.size])]
+    # What comes first at one time.
+    ranks = jnp.concatenate([senders, n_senders + np.arange(n_seen + 1)])
     times = [arrivals.reshape(-1), observe_at, jnp.full((1,), jnp.inf, dtype)]
-    times = jnp.concatenate(times)
-    order = jnp.argsort(times, stable=True)
+    times, ids = jnp.concatenate(times), jnp.concatenate(ids).astype(jnp.int32)
+    order = jnp.lexsort((ranks, times))
     if waits is not None:
-        none = jnp.zeros((observe_at.shape[0] + 1,), dtype)
+        none = jnp.zeros((n_seen + 1,), dtype)
         waits = jnp.concatenate([waits.reshape(-1), none])[order]
-    return Schedule(times[order], jnp.asarray(ids, jnp.int32)[order], waits)
+    return Schedule(times[order], ids[order], waits)
 
 
 def _distinct(

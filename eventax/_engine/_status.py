@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, PyTree
 
 from .._largest import largest
+from .._spikes import Spikes
 from ._settings import Settings
 
 OK = 0
@@ -19,8 +20,9 @@ EARLY_INPUT = 5
 OUTSIDE_OBSERVATION = 6
 OUTSIDE_END = 7
 DELAY_NOT_FINITE = 8
+NO_SUCH_INPUT = 9
 # From here on: the number of places that the queue was short of.
-QUEUE_FULL = 8
+QUEUE_FULL = 9
 
 # A queue too short is given more places than it was asked to have, up to this number,
 # so that the error can tell how many are needed.
@@ -29,19 +31,22 @@ COUNTED = 256
 
 def faults(
     settings: Settings,
-    in_spike_times: Array,
+    inputs: Spikes,
     observe_at: Array,
     t_end: Array,
     *delays: Array | None,
 ) -> Int[Array, ""]:
     """What is wrong with times and delays that a user gave; OK if nothing is."""
-    t0, last = settings.t0, jnp.asarray(settings.max_time, in_spike_times.dtype)
+    t0, last = settings.t0, jnp.asarray(settings.max_time, inputs.times.dtype)
     inside = (observe_at >= t0) & (observe_at <= last)
     end_inside = (t_end >= t0) & (t_end <= last)
     problem = jnp.where(end_inside, OK, OUTSIDE_END)
     problem = jnp.where(jnp.all(inside), problem, OUTSIDE_OBSERVATION)
-    problem = jnp.where(jnp.any(in_spike_times < t0), EARLY_INPUT, problem)
-    problem = jnp.where(jnp.any(jnp.isnan(in_spike_times)), NAN_INPUT, problem)
+    problem = jnp.where(jnp.any(inputs.times < t0), EARLY_INPUT, problem)
+    problem = jnp.where(jnp.any(jnp.isnan(inputs.times)), NAN_INPUT, problem)
+    n_senders, n_neurons = settings.wmask.shape
+    there = (inputs.channels >= 0) & (inputs.channels < n_senders - n_neurons)
+    problem = jnp.where(jnp.all(there), problem, NO_SUCH_INPUT)
     for d in delays:
         if d is not None:
             problem = jnp.where(~jnp.all(jnp.isfinite(d)), DELAY_NOT_FINITE, problem)
@@ -104,6 +109,12 @@ def messages_by_status(settings: Settings, segments: int = 0) -> list[str]:
             "`delays` and `axonal_delays` must be finite: NaN and infinity would lose "
             "spikes. Look at what changed them last: a loss that is NaN, or a learning "
             "rate too large. To cut a connection, use `wmask`."
+        ),
+        NO_SUCH_INPUT: (
+            "`in_spike_times.channels` must lie between 0 and "
+            f"{settings.wmask.shape[0] - settings.wmask.shape[1] - 1}, the network's "
+            "inputs. Where there is no spike the time is `inf`, and the channel does "
+            "not matter."
         ),
     }
     return [messages[k] for k in sorted(messages)]

@@ -22,6 +22,7 @@ from .._engine import (
     messages_by_status,
 )
 from .._flows import AbstractFlow
+from .._spikes import Spikes
 from ._arrivals import in_order
 from ._back import Outcome
 from ._gauges import Gauge
@@ -68,7 +69,7 @@ def run_layers(
     settings: Settings,
     plans: tuple[LayerPlan, ...],
     model: Any,
-    in_spike_times: Float[Array, "inputs spikes"],
+    inputs: Spikes,
     delays: tuple[Array | None, Array | None],
     *,
     t_end: Float[Array, ""] | None = None,
@@ -82,17 +83,18 @@ def run_layers(
     `delays` are synaptic and axonal ones. With `once` only first spikes of the last
     layer are asked for, and events after the latest of them do not count.
     """
-    dtype = in_spike_times.dtype
+    dtype = inputs.times.dtype
     t0 = jnp.asarray(settings.t0, dtype)
     if t_end is None:
         t_end = jnp.asarray(settings.max_time, dtype)
     if observe_at is None:
         observe_at = jnp.zeros((0,), dtype)
-    fault = faults(settings, in_spike_times, observe_at, t_end, *delays)
+    fault = faults(settings, inputs, observe_at, t_end, *delays)
     # A sample at fault has no events.
-    usable = (fault == OK) & (in_spike_times >= t0) & (in_spike_times <= t_end)
-    inputs = jnp.where(usable, in_spike_times, jnp.inf)
-    train = _in_order(inputs)
+    usable = (fault == OK) & (inputs.times >= t0) & (inputs.times <= t_end)
+    times = jnp.where(usable, inputs.times, jnp.inf)
+    n_senders, n_neurons = settings.wmask.shape
+    train = _in_order(times, jnp.asarray(inputs.channels), n_senders - n_neurons)
     nothing = jnp.zeros((0,), dtype)
     outcomes, trains = [], []
     limit = jnp.full((), jnp.inf, dtype)
@@ -123,7 +125,7 @@ def run_layers(
     stop = jnp.asarray(t_end)
     if once:
         stop = jnp.where(jnp.all(fired), jnp.max(first), stop)
-    status = _verdict(settings, fault, inputs, outcomes, trains, limit, stop, once)
+    status = _verdict(settings, fault, times, outcomes, trains, limit, stop, once)
     run = _joined(settings, plans, trains) if record else _last(plans, trains)
     seen = jax.tree.map(lambda x: x[:-1], outcomes[-1].seen)
     flow, part = plans[-1].flow, model.part(settings.wmask.shape[1], plans[-1].neurons)
@@ -139,7 +141,7 @@ def run_readout(
     flow: AbstractFlow,
     model: Any,
     mask: Bool[np.ndarray, "senders readouts"],
-    in_spike_times: Float[Array, "inputs spikes"],
+    inputs: Spikes,
     spikes: Run,
     delays: Float[Array, "senders readouts"] | None,
     gauges: tuple[Gauge, ...],
@@ -148,13 +150,12 @@ def run_readout(
 
     `model` is the population of these neurons.
     """
-    dtype = in_spike_times.dtype
+    dtype = inputs.times.dtype
     n_senders, n_readouts = mask.shape
-    n_neurons = n_senders - in_spike_times.shape[0]
-    inputs = _in_order(in_spike_times)
+    n_neurons = settings.wmask.shape[1]
     times = jnp.concatenate([spikes.times, inputs.times])
     senders = jnp.concatenate(
-        [jnp.maximum(spikes.neurons, 0), n_neurons + inputs.neurons]
+        [jnp.maximum(spikes.neurons, 0), n_neurons + inputs.channels]
     )
     order = by_time(times, senders, n_senders)
     t0, t_end = jnp.asarray([settings.t0, settings.max_time], dtype)
@@ -229,12 +230,11 @@ def _window(n_known: int) -> int:
     return min(32, n_known)
 
 
-def _in_order(in_spike_times: Float[Array, "inputs spikes"]) -> Train:
-    n, per_input = in_spike_times.shape
-    senders = jnp.repeat(jnp.arange(n, dtype=jnp.int32), per_input)
-    times = in_spike_times.reshape(-1)
-    order = by_time(times, senders, n)
-    return Train(times[order], senders[order])
+def _in_order(
+    times: Float[Array, " spikes"], channels: Int[Array, " spikes"], in_size: int
+) -> Train:
+    order = by_time(times, channels, in_size)
+    return Train(times[order], channels[order])
 
 
 def _sorted(

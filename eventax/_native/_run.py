@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from .._engine import Settings, checked, faults, messages_by_status
 from .._engine._status import OK, queue_messages
+from .._spikes import Spikes
 from ._models import Population, populations, with_states
 from ._operation import Spec, simulate
 
@@ -49,7 +50,7 @@ class Answer(NamedTuple):
 def ask_core(
     settings: Settings,
     model: Any,
-    in_spike_times: Float[Array, "inputs spikes"],
+    inputs: Spikes,
     delays: Delays,
     ask: Ask,
     *,
@@ -61,19 +62,19 @@ def ask_core(
 
     Raises what the other engine raises, in the same words.
     """
-    dtype = in_spike_times.dtype
+    dtype = inputs.times.dtype
     n_senders, n_neurons = settings.wmask.shape
     if t_end is None:
         t_end = jnp.asarray(settings.max_time, dtype)
     if observe_at is None:
         observe_at = jnp.zeros((0,), dtype)
-    fault = faults(settings, in_spike_times, observe_at, t_end, *delays)
+    fault = faults(settings, inputs, observe_at, t_end, *delays)
     z = settings.flow.enter(model, model.init_state(n_neurons))
     parts = populations(model, n_neurons, z)
     arguments = [
         # A sample at fault has no events.
-        jnp.where(fault == OK, in_spike_times, jnp.inf).reshape(-1),
-        np.zeros((0,), np.int32),
+        jnp.where(fault == OK, inputs.times, jnp.inf),
+        inputs.channels,
         t_end,
         observe_at,
         _or_nothing(delays.synaptic, 2, dtype),
@@ -85,10 +86,7 @@ def ask_core(
     for part in parts:
         rest = np.zeros((0,), dtype) if part.rest is None else part.rest
         arguments += [part.neurons, part.fixed, rest]
-    spec = _spec(
-        settings, parts, in_spike_times.shape[1], observe_at.shape[0], ask, dtype,
-        counts_deliveries,
-    )
+    spec = _spec(settings, parts, observe_at.shape[0], ask, dtype, counts_deliveries)
     status, *found = simulate(spec, arguments)
     code = jnp.where(fault > OK, fault, status[0])
     messages = messages_by_status(settings)
@@ -123,7 +121,6 @@ def _or_nothing(x: Array | None, ndim: int, dtype: Any) -> Array:
 def _spec(
     settings: Settings,
     parts: list[Population],
-    per_input: int,
     n_observations: int,
     ask: Ask,
     dtype: np.dtype,
@@ -134,7 +131,7 @@ def _spec(
     ints = [
         n_neurons,
         n_senders - n_neurons,
-        max(per_input, 1),
+        0,  # inputs come with their channels
         room,
         ask.question,
         ask.reading,

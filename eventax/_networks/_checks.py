@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
 from .._arguments import as_float, check_known
 from .._neurons import NeuronModel
@@ -55,26 +54,6 @@ def check_dtype(dtype: Any) -> np.dtype:
             "`dtype=jnp.float32`."
         )
     return result
-
-
-def check_times(
-    name: str, value: Any, in_size: int, dtype: Any
-) -> Float[Array, "inputs spikes"]:
-    """Input spike times (M, K); None is no input."""
-    if value is None:
-        return jnp.zeros((in_size, 0), dtype)
-    array = jnp.asarray(value)
-    if array.ndim != 2 or array.shape[0] != in_size:
-        raise ValueError(
-            f"`{name}` must have shape (in_size, spikes per input) = ({in_size}, K), "
-            f"padded with `inf`; got shape {array.shape}. Use `jax.vmap` for a batch."
-        )
-    if not (
-        jnp.issubdtype(array.dtype, jnp.floating)
-        or jnp.issubdtype(array.dtype, jnp.integer)
-    ):
-        raise TypeError(f"`{name}` must hold real numbers; got dtype {array.dtype}.")
-    return array.astype(dtype)
 
 
 def check_keywords(network: type, model: type, keywords: dict[str, Any]) -> None:

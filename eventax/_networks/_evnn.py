@@ -17,12 +17,14 @@ from .._layers import Gauge, Highest, Integral, run_readout
 from .. import _native as native
 from .._neurons import NeuronModel
 from .._neurons._base import check_model_class
+from .._spikes import Spikes
 from .._static import Constant
 from . import _checks as checks
 from ._choices import choose_flow, choose_gradient
 from ._connectivity import connectivity, selection
 from ._delays import draw_delays, not_negative, total_delays
 from ._engines import Engine, check_engine, is_native, why_not_native
+from ._inputs import as_spikes
 from ._readouts import readout_flow, readouts
 
 
@@ -285,7 +287,7 @@ class EvNN(eqx.Module):
 
         Arguments:
             in_spike_times: (M, K) times of input spikes, up to K per channel in any
-                order, padded with `inf`; None for no input.
+                order, padded with `inf`; or `Spikes`, a list; None for no input.
 
         Returns:
             (n_out,) times in the order of `output_indices`, `output_no_spike_value`
@@ -318,8 +320,8 @@ class EvNN(eqx.Module):
         """The first `max_spikes` spikes of each output neuron until `final_time`.
 
         Arguments:
-            in_spike_times: (M, K) times of input spikes, padded with `inf`; None for no
-                input.
+            in_spike_times: (M, K) times of input spikes, padded with `inf`; or `Spikes`;
+                None for no input.
             final_time: scalar between `t0` and `max_solver_time`; a spike at exactly
                 this time counts.
             max_spikes: columns of the result. Further spikes of a neuron are left out,
@@ -357,8 +359,8 @@ class EvNN(eqx.Module):
         Right-continuous: every event at such a time has been applied.
 
         Arguments:
-            in_spike_times: (M, K) times of input spikes, padded with `inf`; None for no
-                input.
+            in_spike_times: (M, K) times of input spikes, padded with `inf`; or `Spikes`;
+                None for no input.
             comp_times: times between `t0` and `max_solver_time`, flattened; they need
                 not be sorted.
 
@@ -394,8 +396,8 @@ class EvNN(eqx.Module):
         Spikes at the same time are in the order in which they were applied.
 
         Arguments:
-            in_spike_times: (M, K) times of input spikes, padded with `inf`; None for no
-                input.
+            in_spike_times: (M, K) times of input spikes, padded with `inf`; or `Spikes`;
+                None for no input.
 
         Returns:
             Three arrays of shape (max_event_steps,): times, neurons, and the number of
@@ -431,8 +433,8 @@ class EvNN(eqx.Module):
         `ALIF` the value after the jump that made it fire.
 
         Arguments:
-            in_spike_times: (M, K) times of input spikes, padded with `inf`; None for no
-                input.
+            in_spike_times: (M, K) times of input spikes, padded with `inf`; or `Spikes`;
+                None for no input.
 
         Returns:
             (n_out,) potentials.
@@ -465,8 +467,8 @@ class EvNN(eqx.Module):
         exactly, in closed form; without `decay` the weight is 1.
 
         Arguments:
-            in_spike_times: (M, K) times of input spikes, padded with `inf`; None for no
-                input.
+            in_spike_times: (M, K) times of input spikes, padded with `inf`; or `Spikes`;
+                None for no input.
             decay: time constant of the weight, positive; in the user's time unit.
 
         Returns:
@@ -492,26 +494,24 @@ class EvNN(eqx.Module):
 
     # Values become arrays before `jit`: it would compile again for every new number.
 
-    def _inputs_at(self, in_spike_times: Any) -> Float[Array, "inputs spikes"]:
-        return checks.check_times(
-            "in_spike_times", in_spike_times, self.in_size, self.dtype
-        )
+    def _inputs_at(self, in_spike_times: Any) -> Spikes:
+        return as_spikes("in_spike_times", in_spike_times, self.in_size, self.dtype)
 
     @eqx.filter_jit
-    def _ttfs(self, inputs: Array) -> Array:
+    def _ttfs(self, inputs: Spikes) -> Array:
         if self._is_native():
             return self._filled(self._ask(inputs, native.FIRST).times[:, 0])
         return self._ttfs_by_jax(inputs)
 
     @eqx.filter_jit
-    def _spikes_until_t(self, inputs: Array, end: Array, max_spikes: int) -> Array:
+    def _spikes_until_t(self, inputs: Spikes, end: Array, max_spikes: int) -> Array:
         if self._is_native():
             found = self._ask(inputs, native.TRAINS, t_end=end, max_spikes=max_spikes)
             return self._filled(found.times)
         return self._spikes_until_t_by_jax(inputs, end, max_spikes)
 
     @eqx.filter_jit
-    def _state_at_t(self, inputs: Array, times: Array) -> Array:
+    def _state_at_t(self, inputs: Spikes, times: Array) -> Array:
         if self._is_native():
             states = self._ask(inputs, native.STATES, observe_at=times).states
             seen = native.observed(self._settings(), self.neuron_model, states)
@@ -519,17 +519,15 @@ class EvNN(eqx.Module):
         return self._state_at_t_by_jax(inputs, times)
 
     @eqx.filter_jit
-    def _record(self, inputs: Array) -> tuple[Array, Array, Array]:
+    def _record(self, inputs: Spikes) -> tuple[Array, Array, Array]:
         if self._is_native():
             found = self._ask(inputs, native.RECORD)
             return self._filled(found.times), found.neurons, found.pending
         return self._record_by_jax(inputs)
 
     @eqx.filter_jit
-    def _gauged(self, inputs: Array, gauge: Gauge) -> Array:
-        readout_flow(
-            readouts(self.neuron_model, self.n_neurons, self.output_indices)
-        )
+    def _gauged(self, inputs: Spikes, gauge: Gauge) -> Array:
+        readout_flow(readouts(self.neuron_model, self.n_neurons, self.output_indices))
         if not self._is_native():
             return self._gauged_by_jax(inputs, gauge)
         reading, rate = native.HIGHEST, 0.0
@@ -540,28 +538,28 @@ class EvNN(eqx.Module):
 
     # The same by JAX.
 
-    def _ttfs_by_jax(self, inputs: Array) -> Array:
+    def _ttfs_by_jax(self, inputs: Spikes) -> Array:
         done = self._run(inputs, awaited=self._outputs.value)
         return first_spikes(done, self._output_ids(), self.output_no_spike_value)
 
     def _spikes_until_t_by_jax(
-        self, inputs: Array, end: Array, max_spikes: int
+        self, inputs: Spikes, end: Array, max_spikes: int
     ) -> Array:
         done = self._run(inputs, t_end=end)
         fill = self.output_no_spike_value
         return spike_trains(done, self._output_ids(), max_spikes, fill)
 
-    def _state_at_t_by_jax(self, inputs: Array, times: Array) -> Array:
+    def _state_at_t_by_jax(self, inputs: Spikes, times: Array) -> Array:
         done = self._run(inputs, observe_at=times)
         seen = jax.vmap(self.neuron_model.observe)(done.states)
         return jnp.swapaxes(seen[:, self.output_indices], 0, 1)
 
-    def _record_by_jax(self, inputs: Array) -> tuple[Array, Array, Array]:
+    def _record_by_jax(self, inputs: Spikes) -> tuple[Array, Array, Array]:
         done = self._run(inputs)
         times, neurons = spikes_in_order(done, self.output_no_spike_value)
         return times, neurons, done.pending
 
-    def _gauged_by_jax(self, inputs: Array, gauge: Gauge) -> Array:
+    def _gauged_by_jax(self, inputs: Spikes, gauge: Gauge) -> Array:
         model = readouts(self.neuron_model, self.n_neurons, self.output_indices)
         delays = total_delays(self.delays, self.axonal_delays, self.n_neurons)
         chosen = self.output_indices
@@ -585,8 +583,10 @@ class EvNN(eqx.Module):
     def _is_native(self) -> bool:
         return is_native(self.engine, self._why_not_native)
 
-    def _ask(self, inputs: Array, question: int, **wishes: Any) -> native.Answer:
-        ask = {k: wishes.pop(k) for k in ("max_spikes", "reading", "rate") if k in wishes}
+    def _ask(self, inputs: Spikes, question: int, **wishes: Any) -> native.Answer:
+        ask = {
+            k: wishes.pop(k) for k in ("max_spikes", "reading", "rate") if k in wishes
+        }
         synaptic, axonal = self.delays, self.axonal_delays
         return native.ask_core(
             self._settings(),
@@ -619,6 +619,6 @@ class EvNN(eqx.Module):
             checkpoints=self._checkpoints,
         )
 
-    def _run(self, inputs: Array, **wishes: Any) -> Run:
+    def _run(self, inputs: Spikes, **wishes: Any) -> Run:
         delays = total_delays(self.delays, self.axonal_delays, self.n_neurons)
         return run(self._settings(), self.neuron_model, inputs, delays, **wishes)

@@ -15,6 +15,7 @@ from .._arguments import check_count
 from .._engine import spike_trains, spikes_in_order
 from .._layers import Gauge, Layered, run_layers
 from .._neurons import NeuronModel
+from .._spikes import Spikes
 from .._static import Constant
 from ._choices import choose_flow
 from ._connectivity import layered
@@ -150,27 +151,29 @@ class FFEvNN(EvNN):
 
     # Layer by layer where that is possible; the same results as by the general engine.
 
-    def _ttfs_by_jax(self, inputs: Array) -> Array:
+    def _ttfs_by_jax(self, inputs: Spikes) -> Array:
         if self._plans.value is None:
             return super()._ttfs_by_jax(inputs)
         first = self._run_layers(inputs, once=True).first
         return jnp.where(first < jnp.inf, first, self.output_no_spike_value)
 
-    def _spikes_until_t_by_jax(self, inputs: Array, end: Array, max_spikes: int) -> Array:
+    def _spikes_until_t_by_jax(
+        self, inputs: Spikes, end: Array, max_spikes: int
+    ) -> Array:
         if self._plans.value is None:
             return super()._spikes_until_t_by_jax(inputs, end, max_spikes)
         done = self._run_layers(inputs, t_end=end).run
         fill = self.output_no_spike_value
         return spike_trains(done, self._output_ids(), max_spikes, fill)
 
-    def _state_at_t_by_jax(self, inputs: Array, times: Array) -> Array:
+    def _state_at_t_by_jax(self, inputs: Spikes, times: Array) -> Array:
         if self._plans.value is None:
             return super()._state_at_t_by_jax(inputs, times)
         done = self._run_layers(inputs, observe_at=times).run
         model = self.neuron_model.part(self.n_neurons, self.output_indices)
         return jnp.swapaxes(jax.vmap(model.observe)(done.states), 0, 1)
 
-    def _record_by_jax(self, inputs: Array) -> tuple[Array, Array, Array]:
+    def _record_by_jax(self, inputs: Spikes) -> tuple[Array, Array, Array]:
         # With delays the numbers of pending spikes are asked for too.
         if self._plans.value is None or self.use_delays or self.use_axonal_delays:
             return super()._record_by_jax(inputs)
@@ -178,12 +181,12 @@ class FFEvNN(EvNN):
         times, neurons = spikes_in_order(done, self.output_no_spike_value)
         return times, neurons, done.pending
 
-    def _gauged_by_jax(self, inputs: Array, gauge: Gauge) -> Array:
+    def _gauged_by_jax(self, inputs: Spikes, gauge: Gauge) -> Array:
         if self._plans.value is None:
             return super()._gauged_by_jax(inputs, gauge)
         return self._run_layers(inputs, gauges=(gauge,)).gauges[0]
 
-    def _run_layers(self, inputs: Array, **wishes: Any) -> Layered:
+    def _run_layers(self, inputs: Spikes, **wishes: Any) -> Layered:
         plans = self._plans.value
         assert plans is not None
         synaptic, axonal = (

@@ -30,7 +30,8 @@ def list_spikes(
 
     Returns:
         `Spikes` of shape (..., E), in order of time and at one time of the channel,
-        filled up with the time `inf` and channel 0.
+        filled up with the time `inf` and channel 0. Channels are int16 where that is
+        enough, to save memory.
 
     Raises:
         TypeError: `n_events` is not a whole number.
@@ -43,7 +44,7 @@ def list_spikes(
         >>> from eventax.encoding import list_spikes
         >>> list_spikes(jnp.array([[3.0, jnp.inf], [jnp.inf, 1.0]]))
         Spikes(times=Array([1., 3.], dtype=float32),
-               channels=Array([1, 0], dtype=int32))
+               channels=Array([1, 0], dtype=int16))
     """
     times = as_floats(times)
     n_spikes = times.shape[-1]
@@ -57,7 +58,7 @@ def list_spikes(
     channels = jnp.where(listed != jnp.inf, order // max(n_spikes, 1), 0)
     missing = [(0, 0)] * (flat.ndim - 1) + [(0, n_events - order.shape[-1])]
     listed = jnp.pad(listed, missing, constant_values=jnp.inf)
-    channels = jnp.pad(channels, missing).astype(jnp.int32)
+    channels = jnp.pad(channels, missing).astype(_index_type(times.shape[-2]))
     return Spikes(guarded(listed, "n_events", counts, n_events), channels)
 
 
@@ -78,7 +79,7 @@ def list_batch(
 
     Returns:
         `Spikes` of shape (B, E), each sample in order of time. Times that are not
-        finite are left out.
+        finite are left out. Channels are int16 where that is enough, to save memory.
 
     Raises:
         TypeError: units, `n_channels` or `n_events` are not whole numbers.
@@ -89,13 +90,13 @@ def list_batch(
         >>> from eventax.encoding import list_batch
         >>> list_batch([([2.0, 1.0], [0, 4]), ([3.0], [1])], n_channels=5)
         Spikes(times=Array([[ 1.,  2.], [ 3., inf]], dtype=float32),
-               channels=Array([[4, 0], [1, 0]], dtype=int32))
+               channels=Array([[4, 0], [1, 0]], dtype=int16))
     """
     checked = checked_samples(samples, n_channels)
     lengths = np.array([len(times) for times, _ in checked], int)
     n_events = room("n_events", lengths, n_events)
     times = np.full((len(checked), n_events), np.inf)
-    channels = np.zeros(times.shape, np.int32)
+    channels = np.zeros(times.shape, _index_type(n_channels))
     for k, (own_times, own_channels) in enumerate(checked):
         order = np.lexsort((own_channels, own_times))
         times[k, : order.size] = own_times[order]
@@ -110,25 +111,28 @@ class PaddingCost(NamedTuple):
         spikes: number of spikes of all samples.
         listed: entries of `list_batch`; each is a time and a channel.
         padded: entries of `pad_batch`; each is a time.
+        listed_bytes: what lists take, in single precision.
+        padded_bytes: what arrays take, in single precision.
     """
 
     spikes: int
     listed: int
     padded: int
+    listed_bytes: int
+    padded_bytes: int
 
     def __str__(self) -> str:
         def told(entries: int, size: int) -> str:
             used = 100 * self.spikes / max(entries, 1)
             return (
                 f"{entries:,} entries, {used:.1f} % of them spikes, "
-                f"{entries * size / 1e6:,.2f} MB"
+                f"{size / 1e6:,.2f} MB"
             )
 
-        # In single precision a time has 4 bytes, and so has a channel.
         return (
             f"{self.spikes:,} spikes\n"
-            f"as lists:  {told(self.listed, 8)}\n"
-            f"as arrays: {told(self.padded, 4)}"
+            f"as lists:  {told(self.listed, self.listed_bytes)}\n"
+            f"as arrays: {told(self.padded, self.padded_bytes)}"
         )
 
 
@@ -162,8 +166,12 @@ def padding_cost(
     checked = checked_samples(samples, n_channels)
     lengths = [len(times) for times, _ in checked]
     most = max(busiest(checked, n_channels), 1)
-    return PaddingCost(
-        spikes=sum(lengths),
-        listed=len(checked) * max([1, *lengths]),
-        padded=len(checked) * n_channels * most,
-    )
+    listed = len(checked) * max([1, *lengths])
+    padded = len(checked) * n_channels * most
+    size = 4 + np.dtype(_index_type(n_channels)).itemsize
+    return PaddingCost(sum(lengths), listed, padded, size * listed, 4 * padded)
+
+
+def _index_type(n_channels: int) -> type[np.signedinteger]:
+    """Signed, so that a channel that somebody shifts below 0 is found out."""
+    return np.int16 if n_channels <= 2**15 else np.int32
