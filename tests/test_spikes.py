@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from marks import slow
 
 from eventax import EvNN, FFEvNN, Spikes
+from eventax._native import load, why_missing
 from eventax.encoding import list_spikes, pad_spikes
 from eventax.neuron_models import LIF, QIF
 from eventax.testing import check_gradient
@@ -40,12 +41,14 @@ def unheard(**options):
     return EvNN(LIF, 4, 30.0, M, wmask=mask, **lif(**options))
 
 
+LAYERS = {"wmean": 1.5, "max_event_steps": 500}
+
 NETWORKS = {
     "recurrent": lambda **o: unheard(**o),
     "delays": lambda **o: unheard(dlim=4.0, axonal_dlim=3.0, **o),
-    "layers": lambda **o: FFEvNN([4, 3], M, LIF, 30.0, **lif(wmean=1.5, **o)),
+    "layers": lambda **o: FFEvNN([4, 3], M, LIF, 30.0, **lif(**LAYERS, **o)),
     "layers with delays": lambda **o: FFEvNN(
-        [4, 3], M, LIF, 30.0, **lif(wmean=1.5, dlim=4.0, axonal_dlim=3.0, **o)
+        [4, 3], M, LIF, 30.0, **lif(**LAYERS, dlim=4.0, axonal_dlim=3.0, **o)
     ),
 }
 
@@ -57,11 +60,23 @@ def loss(net, inputs):
     return smooth + jnp.sum(net.state_at_t(inputs, TIMES))
 
 
+NATIVE = "native"
+
+
 @pytest.fixture(scope="module")
-def built(x64):
-    known = {}
+def known(x64):
+    return {}
+
+
+@pytest.fixture
+def built(known, request):
+    """Networks by name, each of them made once."""
 
     def get(name, engine):
+        if engine == NATIVE:
+            if load() is None:
+                pytest.skip(why_missing())
+            request.getfixturevalue("unchecked")
         if (name, engine) not in known:
             known[name, engine] = NETWORKS[name](dtype=jnp.float64, engine=engine)
         return known[name, engine]
@@ -91,8 +106,16 @@ def padded_and_listed(events, rng):
     return padded, Spikes(times, np.where(times < INF, channels, odd)), order
 
 
-@pytest.mark.parametrize("engine", ["jax", "auto"])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    ("name", "engine"),
+    [
+        ("recurrent", "jax"),
+        slow("delays", "jax"),
+        ("layers", "jax"),
+        slow("layers with delays", "jax"),
+        *((name, NATIVE) for name in NETWORKS),
+    ],
+)
 def test_a_list_is_as_good_as_an_array(name, engine, built):
     net = built(name, engine)
     rng = np.random.default_rng(0)
@@ -131,8 +154,8 @@ def test_every_method_takes_lists(name, built):
         slow("delays", "jax"),
         ("layers", "jax"),
         slow("layers with delays", "jax"),
-        ("recurrent", "auto"),
-        ("delays", "auto"),
+        ("recurrent", NATIVE),
+        ("delays", NATIVE),
     ],
 )
 def test_gradients_are_those_of_an_array(name, engine, built):
@@ -155,7 +178,7 @@ def test_gradients_are_those_of_an_array(name, engine, built):
 
 
 def test_batches_of_lists(built):
-    net = built("recurrent", "auto")
+    net = built("recurrent", "jax")
     rng = np.random.default_rng(0)
     times = rng.uniform(0, 20, (4, E))
     times[1:, 4:] = INF
@@ -177,7 +200,7 @@ def test_batches_of_lists(built):
 
 def test_gradients_by_a_list(built):
     """Against differences, those by the times of the list too."""
-    net = built("layers", "auto")
+    net = built("layers", "jax")
     inputs = Spikes(jnp.array([9.0, 1.0, 4.0, INF]), jnp.array([2, 0, 1, 0]))
     check = check_gradient(loss, net, inputs, by_inputs=True, directions=1, entries=1)
     assert check.ok, check
@@ -185,7 +208,7 @@ def test_gradients_by_a_list(built):
 
 
 def test_empty_lists(built):
-    net = built("recurrent", "auto")
+    net = built("recurrent", "jax")
     nothing = Spikes(jnp.zeros(0), jnp.zeros(0, int))
     for empty in (nothing, Spikes(jnp.full(2, INF), jnp.array([5, -1]))):
         found = net.spikes_until_t(empty, 25.0, 5)
@@ -210,8 +233,15 @@ def test_errors_of_form(unchecked):
         net.ttfs(jnp.zeros(2))
 
 
-@pytest.mark.parametrize("engine", ["jax", "auto"])
-@pytest.mark.parametrize("name", ["recurrent", "delays", "layers"])
+@pytest.mark.parametrize(
+    ("name", "engine"),
+    [
+        ("recurrent", "jax"),
+        slow("delays", "jax"),
+        ("layers", "jax"),
+        ("delays", NATIVE),
+    ],
+)
 def test_errors_of_values(name, engine, built):
     net = built(name, engine)
     one = lambda t, c: Spikes(jnp.array([1.0, t]), jnp.array([0, c]))  # noqa: E731
@@ -229,7 +259,7 @@ def test_errors_of_values(name, engine, built):
 
 def test_single_precision():
     """There the layers sort times by their bits."""
-    net = FFEvNN([4, 3], M, LIF, 30.0, **lif(wmean=1.5, engine="jax"))
+    net = FFEvNN([4, 3], M, LIF, 30.0, **lif(**LAYERS, engine="jax"))
     times = np.array([5.0, 1.0, 1.0, 9.5, INF, 2.0], np.float32)
     channels = np.array([2, 1, 0, 1, -5, 2])
     padded = pad_spikes(times[times < INF], channels[times < INF], M)

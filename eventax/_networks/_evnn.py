@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
+from .. import _native as native
 from .._arguments import check_count
 from .._engine import Run, Settings, first_spikes, run, spike_trains, spikes_in_order
 from .._layers import Gauge, Highest, Integral, run_readout
-from .. import _native as native
 from .._neurons import NeuronModel
 from .._neurons._base import check_model_class
 from .._spikes import Spikes
@@ -320,8 +320,8 @@ class EvNN(eqx.Module):
         """The first `max_spikes` spikes of each output neuron until `final_time`.
 
         Arguments:
-            in_spike_times: (M, K) times of input spikes, padded with `inf`; or `Spikes`;
-                None for no input.
+            in_spike_times: (M, K) times of input spikes, padded with `inf`, or
+                `Spikes`; None for no input.
             final_time: scalar between `t0` and `max_solver_time`; a spike at exactly
                 this time counts.
             max_spikes: columns of the result. Further spikes of a neuron are left out,
@@ -359,8 +359,8 @@ class EvNN(eqx.Module):
         Right-continuous: every event at such a time has been applied.
 
         Arguments:
-            in_spike_times: (M, K) times of input spikes, padded with `inf`; or `Spikes`;
-                None for no input.
+            in_spike_times: (M, K) times of input spikes, padded with `inf`, or
+                `Spikes`; None for no input.
             comp_times: times between `t0` and `max_solver_time`, flattened; they need
                 not be sorted.
 
@@ -396,8 +396,8 @@ class EvNN(eqx.Module):
         Spikes at the same time are in the order in which they were applied.
 
         Arguments:
-            in_spike_times: (M, K) times of input spikes, padded with `inf`; or `Spikes`;
-                None for no input.
+            in_spike_times: (M, K) times of input spikes, padded with `inf`, or
+                `Spikes`; None for no input.
 
         Returns:
             Three arrays of shape (max_event_steps,): times, neurons, and the number of
@@ -433,8 +433,8 @@ class EvNN(eqx.Module):
         `ALIF` the value after the jump that made it fire.
 
         Arguments:
-            in_spike_times: (M, K) times of input spikes, padded with `inf`; or `Spikes`;
-                None for no input.
+            in_spike_times: (M, K) times of input spikes, padded with `inf`, or
+                `Spikes`; None for no input.
 
         Returns:
             (n_out,) potentials.
@@ -467,8 +467,8 @@ class EvNN(eqx.Module):
         exactly, in closed form; without `decay` the weight is 1.
 
         Arguments:
-            in_spike_times: (M, K) times of input spikes, padded with `inf`; or `Spikes`;
-                None for no input.
+            in_spike_times: (M, K) times of input spikes, padded with `inf`, or
+                `Spikes`; None for no input.
             decay: time constant of the weight, positive; in the user's time unit.
 
         Returns:
