@@ -34,7 +34,7 @@ def network(dtype=jnp.float64, **options):
         dtype=dtype,
         wmean=0.5,
         wlim=1.0,
-        **({"init_bias": 1.2} | CONSTANTS | options),
+        **({"init_bias": [1.2, 1.35, 1.5]} | CONSTANTS | options),
     )
 
 
@@ -125,7 +125,7 @@ def test_a_batch_with_delays_and_time_constants():
         init_tsyn=5.0,
         wlim=1.0,
         wmean=0.5,
-        init_bias=1.2,
+        init_bias=[1.2, 1.4],
     )
     batch = jnp.stack([INPUTS, INPUTS + 2.0])
     mean = lambda net, x: jnp.mean(jax.vmap(lambda x: loss(net, x))(x))  # noqa: E731
@@ -151,7 +151,7 @@ def scaled(factor):
     return identity
 
 
-@pytest.mark.parametrize(("dtype", "factor"), [("float64", 1.001), ("float32", 1.1)])
+@pytest.mark.parametrize(("dtype", "factor"), [("float64", 1.001), ("float32", 2.0)])
 def test_a_wrong_gradient(dtype, factor):
     net = network(jnp.dtype(dtype))
     where = lambda net: net.neuron_model.weights  # noqa: E731
@@ -212,9 +212,8 @@ def test_a_jump_that_is_not_of_spikes():
     start = net.neuron_model.ic[0]
     step = lambda net, _: jnp.where(net.neuron_model.ic[0] > start, 1.0, 0.0)  # noqa: E731
     check = check_gradient(step, net, INPUTS, directions=0, entries=3)
-    found = verdicts(check)
-    assert found[".neuron_model.ic", "[0]"] != "agrees", check
-    assert found[".neuron_model.ic", "[1]"] == "agrees", check
+    assert not check.ok
+    assert verdicts(check)[".neuron_model.ic", "[0]"] != "agrees", check
 
 
 def test_nothing_to_see():

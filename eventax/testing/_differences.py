@@ -65,6 +65,4 @@ def noise_of(values: Sequence[float], epsilon: float) -> float:
     array = np.asarray(values, float)
     fourth = np.diff(array, 4) if len(array) > 4 else np.zeros(1)
     spread = math.sqrt(float(np.mean(fourth**2)) / 70)
-    return max(
-        spread, epsilon * float(np.max(np.abs(array))), float(np.finfo(float).tiny)
-    )
+    return max(spread, epsilon * float(np.max(np.abs(array))))

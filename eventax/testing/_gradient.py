@@ -62,7 +62,8 @@ def check_gradient(
     the order of spikes stays the same, so a step counts only if the network's `record`
     shows the same neurons in the same order on both sides. The step is halved until the
     estimated error, of which the noise of the function is a part, grows again. So a
-    wrong gradient can be told from a point at which there is none.
+    wrong gradient can be told from a point at which there is none. Neurons that fire at
+    the same instant count as such a point, as their order changes with any parameter.
 
     In float64 it sees far smaller errors: `jax.config.update("jax_enable_x64", True)`
     and `dtype=jnp.float64`.
@@ -166,22 +167,29 @@ def check_gradient(
             )
             told = float(np.sum(gradient[name] * direction))
             size = max(typical, float(np.linalg.norm(gradient[name] * direction)))
-            rows.append(_row(name, label, told, found, rtol * size))
+            # Of what has no influence, all that differences show is noise.
+            enough = rtol * (size or abs(float(base)))
+            rows.append(_row(name, label, told, found, rtol * size, enough))
     return GradientCheck(tuple(rows), rtol, noise)
 
 
 def _row(
-    leaf: str, along: str, gradient: float, found: Difference | None, tolerance: float
+    leaf: str,
+    along: str,
+    gradient: float,
+    found: Difference | None,
+    tolerance: float,
+    enough: float,
 ) -> GradientRow:
+    """The verdict; `enough` is an error of the difference that can be put up with."""
     if found is None:
         nan = float("nan")
         return GradientRow(leaf, along, gradient, nan, nan, nan, DISCONTINUITY)
     if abs(gradient - found.value) > tolerance + 2 * found.error:
         verdict = WRONG
-    elif found.error > tolerance > 0:
+    elif found.error > enough:
         verdict = UNRESOLVED
     else:
-        # Of a function that does not depend on the leaf, all that is seen is noise.
         verdict = AGREES
     return GradientRow(leaf, along, gradient, *found, verdict)
 
