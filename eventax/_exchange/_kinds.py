@@ -1,0 +1,220 @@
+r"""What nodes of neurons mean: the same equation in NIR and here.
+
+| node | here |
+|---|---|
+| `CubaLIF`: $\tau_s I' = -I + w_{in} S$, $\tau_m v' = v_{leak} - v + r I$ | `LIF` or `PLIF` with $i = r I$ and $ic = v_{leak}$ |
+| `CubaLI`: the same without a threshold | `LI` |
+| `LIF`: $\tau v' = v_{leak} - v + r S$, reset to 0 | `ALIF` with a constant threshold |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._neurons import ALIF, LI, LIF, PLIF, NeuronModel
+from ._conventions import Convention
+
+Arrays = dict[str, np.ndarray]
+
+# What a graph may hold and no model here is.
+STRANGE = {
+    "IF": "it integrates without a leak what arrives as a jump",
+    "I": "it integrates without a leak and never fires",
+    "LI": "it never fires, and what arrives is a jump of its potential",
+    "Threshold": "it has no state",
+}
+
+
+class Neurons(NamedTuple):
+    """A node of neurons in the terms of this package, (n,) arrays in double precision.
+
+    Times are those of the network.
+    """
+
+    model: type[NeuronModel]
+    constants: Arrays
+    """Keywords of the model."""
+    ic: np.ndarray
+    gain: np.ndarray
+    """What a weight is multiplied by."""
+    bias_gain: np.ndarray | None
+    """What a constant input is multiplied by to be part of ic; None: it cannot be."""
+
+
+# Reading ---------------------------------------------------------------------------
+
+PARAMETERS = {
+    "CubaLIF": ("tau_syn", "tau_mem", "r", "v_leak", "v_threshold", "v_reset", "w_in"),
+    "CubaLI": ("tau_syn", "tau_mem", "r", "v_leak", "w_in"),
+    "LIF": ("tau", "r", "v_leak", "v_threshold", "v_reset"),
+}
+_POSITIVE = ("tau", "tau_syn", "tau_mem")
+
+
+def parameters(name: str, node: Any) -> Arrays:
+    """A node's arrays, with the shape that most of them have."""
+    kind = type(node).__name__
+    arrays = {}
+    for key in PARAMETERS[kind]:
+        value = getattr(node, key)
+        arrays[key] = numbers(f"`{key}` of node '{name}'", 0.0 if value is None else value)
+        if key in _POSITIVE and not np.all(arrays[key] > 0):
+            raise ValueError(f"`{key}` of node '{name}' must be positive; got {value!r}.")
+    shapes = {a.shape for a in arrays.values() if a.ndim}
+    if len(shapes) > 1:
+        told = ", ".join(f"{key} {a.shape}" for key, a in arrays.items())
+        raise ValueError(
+            f"The parameters of node '{name}' ({kind}) must all have one shape, that "
+            f"of the layer; got {told}."
+        )
+    shape = shapes.pop() if shapes else ()
+    return {key: np.broadcast_to(a, shape) for key, a in arrays.items()}
+
+
+def numbers(what: str, value: Any) -> np.ndarray:
+    """Finite numbers as an array of their own floating-point type."""
+    try:
+        array = np.asarray(value)
+        array = array.astype(np.result_type(array.dtype, np.float32))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{what} must be numbers; got {value!r}.") from error
+    if not np.issubdtype(array.dtype, np.floating):
+        raise ValueError(f"{what} must be real numbers; got dtype {array.dtype}.")
+    if not np.all(np.isfinite(array)):
+        raise ValueError(f"{what} must be finite; got {value!r}.")
+    return array
+
+
+def read_neurons(
+    name: str, kind: str, arrays: Arrays, convention: Convention
+) -> Neurons:
+    """The neurons of a node, whose `parameters` have the shape of the layer."""
+    given = {key: a.ravel() for key, a in arrays.items()}
+    exact = {key: a.astype(np.float64) for key, a in given.items()}
+    if kind == "LIF":
+        return _read_delta(name, given, exact, convention)
+    constants = {
+        "tsyn": exact["tau_syn"] * convention.scale,
+        "tmem": exact["tau_mem"] * convention.scale,
+    }
+    gain = exact["r"] * convention.strength(given["w_in"], given["tau_syn"])
+    if kind == "CubaLI":
+        return Neurons(LI, constants, exact["v_leak"], gain, None)
+    _check_reset(name, exact)
+    constants |= {"thresh": exact["v_threshold"], "vreset": exact["v_reset"]}
+    return Neurons(LIF, constants, exact["v_leak"], gain, None)
+
+
+def _read_delta(
+    name: str, given: Arrays, exact: Arrays, convention: Convention
+) -> Neurons:
+    _check_reset(name, exact)
+    if np.any(exact["v_reset"] != 0):
+        raise ValueError(
+            f"`v_reset` of node '{name}' (LIF) must be 0: here neurons whose potential "
+            f"itself jumps start at 0 and are reset to it; got {exact['v_reset']!r}."
+        )
+    one = np.ones_like(exact["tau"])
+    constants = {
+        "tmem": exact["tau"] * convention.scale,
+        "b0": exact["v_threshold"],
+        # The threshold stays where it is, so its time constant does not matter.
+        "beta": 0 * one,
+        "ta": one,
+    }
+    gain = convention.strength(given["r"], given["tau"])
+    bias_gain = None if convention.spike == "jump" else exact["r"]
+    return Neurons(ALIF, constants, exact["v_leak"], gain, bias_gain)
+
+
+def _check_reset(name: str, exact: Arrays) -> None:
+    if not np.all(exact["v_reset"] < exact["v_threshold"]):
+        raise ValueError(
+            f"`v_reset` of node '{name}' must be below `v_threshold`, or a neuron fires "
+            f"without end; got {exact['v_reset']!r} and {exact['v_threshold']!r}."
+        )
+
+
+# Writing ---------------------------------------------------------------------------
+
+
+class Written(NamedTuple):
+    """Neurons in the terms of NIR, (n,) arrays of the network's precision."""
+
+    kind: str
+    parameters: Arrays
+    gain: np.ndarray
+    """What the weights are to be multiplied by."""
+
+
+def write_neurons(
+    model: NeuronModel, places: np.ndarray, convention: Convention
+) -> Written:
+    """The node of some neurons of a model."""
+    writer = WRITERS.get(type(model))
+    if writer is None:
+        raise ValueError(
+            f"`network` must be of LIF, PLIF, LI, or ALIF whose threshold does not "
+            f"adapt, the models that NIR has a node for; it has {type(model).__name__}."
+        )
+    n_neurons = model.weights.shape[1]  # pyright: ignore[reportAttributeAccessIssue]
+
+    def chosen(value: Any) -> np.ndarray:
+        array = np.asarray(value).astype(model.dtype)
+        return np.broadcast_to(array, (n_neurons,))[places].copy()
+
+    def time(value: Any) -> np.ndarray:
+        return (chosen(value) / convention.scale).astype(model.dtype)
+
+    return writer(model, chosen, time, convention)
+
+
+Pick = Callable[[Any], np.ndarray]
+
+
+def _write_cuba(model: Any, chosen: Pick, time: Pick, convention: Convention) -> Written:
+    tmem, tsyn = (time(tau) for tau in model.time_constants())
+    parameters = {
+        "tau_syn": tsyn,
+        "tau_mem": tmem,
+        "r": np.ones_like(tmem),
+        "v_leak": chosen(model.ic),
+        "w_in": convention.unit_strength(tsyn).astype(model.dtype),
+    }
+    if type(model) is LI:
+        return Written("CubaLI", parameters, np.ones_like(tmem))
+    parameters["v_threshold"] = chosen(model.thresh.value)
+    parameters["v_reset"] = chosen(model.vreset.value)
+    return Written("CubaLIF", parameters, np.ones_like(tmem))
+
+
+def _write_delta(
+    model: Any, chosen: Pick, time: Pick, convention: Convention
+) -> Written:
+    if np.any(model.beta.value != 0) or model.reset_grad_preserve:
+        raise ValueError(
+            "`network` has ALIF neurons that NIR has no node for: its LIF has a "
+            "threshold that does not adapt, `beta=0`, and is reset to 0, "
+            f"`reset_grad_preserve=False`; got beta={model.beta.value!r}, "
+            f"reset_grad_preserve={model.reset_grad_preserve!r}."
+        )
+    tau = time(model.tmem.value)
+    parameters = {
+        "tau": tau,
+        "r": convention.unit_strength(tau).astype(model.dtype),
+        "v_leak": chosen(model.ic),
+        "v_threshold": chosen(model.b0.value),
+        "v_reset": np.zeros_like(tau),
+    }
+    return Written("LIF", parameters, chosen(model.rm.value))
+
+
+WRITERS: dict[type[NeuronModel], Callable[..., Written]] = {
+    LIF: _write_cuba,
+    PLIF: _write_cuba,
+    LI: _write_cuba,
+    ALIF: _write_delta,
+}
