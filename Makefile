@@ -26,7 +26,7 @@ CPP := $(wildcard native/*.h native/*.cpp native/*/*.h native/*/*.cpp)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-full test-native bench lint format native wheels clean
+.PHONY: help demo test test-full test-native bench exchange lint format native wheels clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -45,6 +45,9 @@ bench: $(VENV)/.stamp-bench ## measure speed and error, and store the table
 
 test-native: $(VENV)/.stamp-build ## run the native core's own tests, under sanitizers
 	@$(PY) -m native.test $(ARGS)
+
+exchange: $(VENV)/.stamp-nir ## exchange graphs in NIR with other packages, and store the table
+	@$(PY) benchmarks/exchange/run.py $(ARGS)
 
 lint: $(VENV)/.stamp-lint ## check style and types
 	@$(BIN)/ruff check .

@@ -13,7 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-PACKAGES = ("eventax", "jaxsnn", "jax", "jaxlib", "equinox", "diffrax", "optax")
+PACKAGES = (
+    *("eventax", "jaxsnn", "jax", "jaxlib", "equinox", "diffrax", "optax"),
+    *("nir", "norse", "snntorch", "torch"),
+)
 
 
 def versions() -> dict[str, str]:

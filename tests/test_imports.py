@@ -12,6 +12,7 @@ from eventax import (
     encoding,
     evnn,
     initialization,
+    io,
     losses,
     metrics,
     neuron_models,
@@ -25,6 +26,7 @@ PUBLIC = [
     encoding,
     evnn,
     initialization,
+    io,
     losses,
     metrics,
     neuron_models,
@@ -36,7 +38,7 @@ PACKAGE = Path(eventax.__file__).parent
 
 # What a layer must not know of.
 ABOVE = {"_native", "_networks", "_saving", "evnn", "neuron_models", "initialization"}
-ABOVE |= {"plot"}
+ABOVE |= {"_exchange", "plot"}
 ASIDE = {"losses", "metrics", "encoding", "datasets", "connectivity"}
 CORE = {"_flows", "_neurons", "_engine", "_layers"}
 FORBIDDEN = {
@@ -50,6 +52,7 @@ FORBIDDEN = {
     "_saving": (ABOVE - {"_networks", "_saving"}) | ASIDE,
     "initialization": {"plot"},
     "plot": {"_flows", "_engine", "_layers", "_saving", "initialization", "datasets"},
+    "_exchange": (ABOVE - {"_networks", "_exchange"}) | ASIDE,
     # They know arrays, and no network.
     "_arguments": CORE | ABOVE | ASIDE,
     **{name: CORE | ABOVE | (ASIDE - {name}) for name in sorted(ASIDE)},

@@ -9,12 +9,18 @@ from pathlib import Path
 
 BENCHMARKS = Path(__file__).parents[1]
 ROOT = BENCHMARKS.parent
-OTHERS = {"peer": "eventax==0.1.0", "jaxsnn": "jaxsnn==0.3.0"}
+# What each of the other environments is made of.
+OTHERS = {
+    "peer": ("eventax==0.1.0",),
+    "jaxsnn": ("jaxsnn==0.3.0", "nir==1.0.8"),
+    "torch": ("torch==2.13.0", "snntorch==1.0.0", "norse==1.1.0", "nir==1.0.8"),
+}
 # The others are measured on the same foundations as this package.
 FOUNDATIONS = ("jax", "jaxlib", "numpy", "scipy")
 SHARED = {
     "peer": (*FOUNDATIONS, "equinox", "diffrax", "optimistix", "lineax"),
     "jaxsnn": (*FOUNDATIONS, "optax"),
+    "torch": (),
 }
 
 
@@ -43,22 +49,22 @@ def this_environment(python: Path | None = None) -> Environment:
 
 def other_environment(name: str, python: Path | None = None) -> Environment:
     """The environment of one of `OTHERS`, made on first use."""
-    requirement = OTHERS[name]
-    folder = BENCHMARKS / f".venv-{requirement.replace('==', '-')}"
+    requirements = OTHERS[name]
+    folder = BENCHMARKS / f".venv-{'-'.join(requirements).replace('==', '-')}"
     python = python or folder / "bin" / "python"
     if not python.exists():
-        _make(folder, requirement, SHARED[name])
+        _make(folder, requirements, SHARED[name])
     return Environment(name, python)
 
 
-def _make(folder: Path, requirement: str, shared: tuple[str, ...]) -> None:
-    print(f"Making {folder.name} (once, about a minute) ...", flush=True)
+def _make(folder: Path, requirements: tuple[str, ...], shared: tuple[str, ...]) -> None:
+    print(f"Making {folder.name} (once, a minute or a few) ...", flush=True)
     # Removed again if the installation fails half-way: it then has no `bin/python`.
     building = folder.with_name(folder.name + "-building")
     subprocess.run([sys.executable, "-m", "venv", "--clear", building], check=True)
     pins = [f"{package}=={have}" for package in shared if (have := _version(package))]
     pip = [building / "bin" / "python", "-m", "pip", "--quiet", "--no-input"]
-    wanted = [requirement, *pins]
+    wanted = [*requirements, *pins]
     subprocess.run(
         [*pip, "--disable-pip-version-check", "install", *wanted], check=True
     )

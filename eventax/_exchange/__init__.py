@@ -1,9 +1,9 @@
 """Networks in the format of other tools: the Neuromorphic Intermediate Representation.
 
-From a network to a graph: `_populations` groups neurons, `_write` makes nodes and edges.
-Back: `_load` gets nodes and edges, `_signals` follows spikes through the nodes that are
-linear (`_maps`), `_read` finds the synapses, and `_build` makes the network. Both ways
-share `_kinds`, what a node of neurons means, `_conventions`, on what files disagree, and
+From a network to a graph: `_populations` groups neurons, `_write` makes nodes and
+edges. Back: `_load` gets nodes and edges, `_trace` follows spikes (`_signals`) through
+nodes that are linear (`_maps`), and `_build` makes the network. Both ways share
+`_kinds`, what a node of neurons means, `_conventions`, on what files disagree, and
 `_notes`, what is written beside the equations so that a network comes back as it was.
 """
 

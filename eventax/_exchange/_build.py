@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -84,7 +85,11 @@ def build(
         network: EvNN = FFEvNN(layers=sizes, neuron_model=model, **shared)
     else:
         network = EvNN(
-            neuron_model=model, n_neurons=n, wmask=mask, output_neurons=outputs, **shared
+            neuron_model=model,
+            n_neurons=n,
+            wmask=mask,
+            output_neurons=outputs,
+            **shared,
         )
     return _with_logs(network, logs)
 
@@ -95,8 +100,8 @@ def _check_model(model: Any) -> bool | None:
         return None
     if model is not LIF and model is not PLIF:
         raise ValueError(
-            "`neuron_model` must be LIF or PLIF, the models that CubaLIF may become; got "
-            f"{model!r}."
+            "`neuron_model` must be LIF or PLIF, the models that CubaLIF may become; "
+            f"got {model!r}."
         )
     return model is PLIF
 
@@ -181,8 +186,8 @@ def _models(
         (model, keywords, _, _), *_ = found
         return model, keywords, logs
     ids = np.zeros(weights.shape[1], int)
-    for number, (*_, who) in enumerate(found):
-        ids[who] = number
+    for k, (*_, who) in enumerate(found):
+        ids[who] = k
     several = {
         "neuron_models": [entry[0] for entry in found],
         "neuron_model_kwargs": [entry[1] for entry in found],
@@ -220,7 +225,9 @@ def _keywords(
     for name in names:
         values = joined([layer.neurons.constants[name] for layer in layers])
         constants[name] = values[0] if _is_scalar(name, values, layers) else values
-    keywords = {"init_bias": joined([layer.neurons.ic for layer in layers])}
+    keywords: dict[str, Any] = {
+        "init_bias": joined([layer.neurons.ic for layer in layers])
+    }
     if model is not LI:
         noted = [layer.note.get("reset_grad_preserve") for layer in layers]
         keywords["reset_grad_preserve"] = all(noted) and model in (LIF, PLIF)
@@ -299,13 +306,13 @@ def _synapses(traced: Traced, numbers: list[np.ndarray], n: int) -> Synapses:
 def _senders(traced: Traced, numbers: list[np.ndarray], n: int) -> list[np.ndarray]:
     """For each source of signals, the network's numbers of its channels."""
     starts = n + np.cumsum([0, *traced.inputs.values()])
-    inputs = [np.arange(a, b) for a, b in zip(starts, starts[1:], strict=False)]
+    inputs = [np.arange(a, b) for a, b in itertools.pairwise(starts)]
     return [*inputs, *numbers]
 
 
 def _resolve(signal: Signal, sender_of: list[np.ndarray]) -> np.ndarray:
     starts = np.cumsum([0, *(x.size for x in sender_of)])
-    return np.concatenate(sender_of)[starts[signal.source] + signal.index]
+    return np.concatenate(sender_of)[starts[signal.source] + signal.number]
 
 
 def _check_single(layer: Layer, part: Synapses, traced: Traced) -> None:
@@ -321,8 +328,8 @@ def _check_single(layer: Layer, part: Synapses, traced: Traced) -> None:
     total = (part.axonal + part.synaptic)[both]
     raise ValueError(
         f"Two ways from node '{names[int(layer.signal.source[both[0]])]}' to node "
-        f"'{layer.name}' must have the same delay where they join the same two neurons; "
-        f"got {total[0]} and {total[1]}."
+        f"'{layer.name}' must have the same delay where they join the same two "
+        f"neurons; got {total[0]} and {total[1]}."
     )
 
 
@@ -345,7 +352,7 @@ def _delays(
     np.logical_or.at(differ, sender, axonal != of_sender[sender])
     of_sender[differ | np.isinf(of_sender)] = 0
     keywords = {}
-    if "axonal" in kinds and not np.all(differ):
+    if "axonal" in kinds and not np.all(differ[sender]):
         keywords["init_axonal_delays"] = of_sender.astype(dtype)
     rest = synaptic + (axonal - of_sender[sender])
     if "synaptic" in kinds or np.any(differ):
@@ -362,7 +369,6 @@ def _outputs(traced: Traced, numbers: list[np.ndarray], n: int) -> np.ndarray:
     """The neurons that reach an Output, each as it is."""
     sender_of = _senders(traced, numbers, n)
     chosen = np.zeros(n, bool)
-    last = -1
     for name, signal in traced.outputs:
         counts = signal.weight != 0
         sender = _resolve(signal, sender_of)[counts]
@@ -378,12 +384,11 @@ def _outputs(traced: Traced, numbers: list[np.ndarray], n: int) -> np.ndarray:
                 "sum, late, or an input. End the graph in a CubaLI or CubaLIF node."
             )
         ids = sender[order]
-        if np.any(np.diff(np.concatenate([[last], ids])) <= 0):
+        if np.any(np.diff(ids) <= 0) or np.any(chosen[ids]):
             raise ValueError(
                 f"Node '{name}' (Output) must have its channels in the order of the "
                 f"neurons, each once; got neurons {ids.tolist()}."
             )
-        last = int(ids[-1])
         chosen[ids] = True
     return chosen
 

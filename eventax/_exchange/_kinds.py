@@ -1,10 +1,9 @@
 r"""What nodes of neurons mean: the same equation in NIR and here.
 
-| node | here |
-|---|---|
-| `CubaLIF`: $\tau_s I' = -I + w_{in} S$, $\tau_m v' = v_{leak} - v + r I$ | `LIF` or `PLIF` with $i = r I$ and $ic = v_{leak}$ |
-| `CubaLI`: the same without a threshold | `LI` |
-| `LIF`: $\tau v' = v_{leak} - v + r S$, reset to 0 | `ALIF` with a constant threshold |
+`CubaLIF`, $\tau_s I' = -I + w_{in} S$, $\tau_m v' = v_{leak} - v + r I$, is `LIF` or
+`PLIF` with $i = r I$ and $ic = v_{leak}$; `CubaLI`, the same without a threshold, is
+`LI`; `LIF`, $\tau v' = v_{leak} - v + r S$ with a reset to 0, is `ALIF` with a constant
+threshold.
 """
 
 from __future__ import annotations
@@ -60,9 +59,13 @@ def parameters(name: str, node: Any) -> Arrays:
     arrays = {}
     for key in PARAMETERS[kind]:
         value = getattr(node, key)
-        arrays[key] = numbers(f"`{key}` of node '{name}'", 0.0 if value is None else value)
+        arrays[key] = numbers(
+            f"`{key}` of node '{name}'", 0.0 if value is None else value
+        )
         if key in _POSITIVE and not np.all(arrays[key] > 0):
-            raise ValueError(f"`{key}` of node '{name}' must be positive; got {value!r}.")
+            raise ValueError(
+                f"`{key}` of node '{name}' must be positive; got {value!r}."
+            )
     shapes = {a.shape for a in arrays.values() if a.ndim}
     if len(shapes) > 1:
         told = ", ".join(f"{key} {a.shape}" for key, a in arrays.items())
@@ -78,11 +81,11 @@ def numbers(what: str, value: Any) -> np.ndarray:
     """Finite numbers as an array of their own floating-point type."""
     try:
         array = np.asarray(value)
-        array = array.astype(np.result_type(array.dtype, np.float32))
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{what} must be numbers; got {value!r}.") from error
-    if not np.issubdtype(array.dtype, np.floating):
+        raise ValueError(f"{what} must be real numbers; got {value!r}.") from error
+    if array.dtype.kind not in "fiub":
         raise ValueError(f"{what} must be real numbers; got dtype {array.dtype}.")
+    array = array.astype(np.result_type(array.dtype, np.float32))
     if not np.all(np.isfinite(array)):
         raise ValueError(f"{what} must be finite; got {value!r}.")
     return array
@@ -133,8 +136,8 @@ def _read_delta(
 def _check_reset(name: str, exact: Arrays) -> None:
     if not np.all(exact["v_reset"] < exact["v_threshold"]):
         raise ValueError(
-            f"`v_reset` of node '{name}' must be below `v_threshold`, or a neuron fires "
-            f"without end; got {exact['v_reset']!r} and {exact['v_threshold']!r}."
+            f"`v_reset` of node '{name}' must be below `v_threshold`, or a neuron "
+            f"fires without end; got {exact['v_reset']!r} and {exact['v_threshold']!r}."
         )
 
 
@@ -175,7 +178,9 @@ def write_neurons(
 Pick = Callable[[Any], np.ndarray]
 
 
-def _write_cuba(model: Any, chosen: Pick, time: Pick, convention: Convention) -> Written:
+def _write_cuba(
+    model: Any, chosen: Pick, time: Pick, convention: Convention
+) -> Written:
     tmem, tsyn = (time(tau) for tau in model.time_constants())
     parameters = {
         "tau_syn": tsyn,

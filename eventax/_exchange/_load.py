@@ -36,8 +36,8 @@ def load(graph_or_path: Any) -> Any:
         raise
     except Exception as error:
         raise ValueError(
-            f"{path} must be a graph in NIR, as nir.write writes it, and cannot be read "
-            f"as one, so it is damaged or something else: {error!r}."
+            f"{path} must be a graph in NIR, as nir.write writes it, and cannot be "
+            f"read as one, so it is damaged or something else: {error!r}."
         ) from error
     if not isinstance(graph, nir.NIRGraph):
         raise ValueError(
@@ -73,8 +73,8 @@ def _add(nir: Any, graph: Any, prefix: str, flat: Flat) -> None:
         for end in edge:
             if end not in graph.nodes:
                 raise ValueError(
-                    f"The edge {prefix}{source} -> {prefix}{target} must join two nodes "
-                    f"of the graph; there is no node '{prefix}{end}'."
+                    f"The edge {prefix}{source} -> {prefix}{target} must join two "
+                    f"nodes of the graph; there is no node '{prefix}{end}'."
                 )
         if (source, target) in seen:
             raise ValueError(

@@ -59,8 +59,8 @@ def _matrix(name: str, node: Any, shape: Shape) -> Map:
     size = math.prod(shape)
     if weight.ndim != 2 or weight.shape[1] != size:
         raise ValueError(
-            f"`weight` of node '{name}' must have shape (n, {size}), as {size} channels "
-            f"reach it; got {weight.shape}."
+            f"`weight` of node '{name}' must have shape (n, {size}), as {size} "
+            f"channels reach it; got {weight.shape}."
         )
     connected = weight != 0
     for place in read_note(node).get("connected", ()):
@@ -119,24 +119,28 @@ def _convolution(name: str, node: Any, shape: Shape) -> Map:
     groups = _whole(name, node, "groups")
     if weight.ndim != dims + 2 or groups < 1 or weight.shape[0] % groups:
         raise ValueError(
-            f"`weight` of node '{name}' must have {dims + 2} axes, the first a multiple "
-            f"of `groups`; got shape {weight.shape} and groups={groups}."
+            f"`weight` of node '{name}' must have {dims + 2} axes, the first a "
+            f"multiple of `groups`; got shape {weight.shape} and groups={groups}."
         )
     _check_image(name, shape, weight.shape[1] * groups, dims)
     stride, dilation = (_axes(name, node, key, dims) for key in ("stride", "dilation"))
-    reach = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
-    if isinstance(node.padding, str):
+    padding = node.padding if isinstance(node.padding, str) else "numbers"
+    if padding == "same":
         # As in PyTorch, the odd zero comes last.
-        before = [r // 2 if node.padding == "same" else 0 for r in reach]
-        after = [r - b if node.padding == "same" else 0 for r, b in zip(reach, before, strict=True)]
-        if node.padding == "same" and any(s != 1 for s in stride):
+        reach = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
+        before, after = [r // 2 for r in reach], [r - r // 2 for r in reach]
+        if any(s != 1 for s in stride):
             raise ValueError(
                 f"`padding` of node '{name}' must be numbers where `stride` is not 1; "
                 "got 'same'."
             )
+    elif padding == "valid":
+        before = after = [0] * dims
     else:
         before = after = _axes(name, node, "padding", dims, least=0)
-    result, entries = _slide(name, shape, weight, groups, stride, dilation, before, after)
+    result, entries = _slide(
+        name, shape, weight, groups, stride, dilation, before, after
+    )
     bias = _bias(name, node, weight.shape[0])
     return Map(result, *entries, np.repeat(bias, math.prod(result[1:])))
 
@@ -182,7 +186,7 @@ def _slide(
     dims = len(sizes)
     # Axes: channel of the result, channel in the group, places, kernel.
     whole = (*weight.shape[:2], *result[1:], *kernel)
-    index = np.indices(whole, sparse=True)
+    index = np.ix_(*(np.arange(n) for n in whole))
     members = weight.shape[1]
     channel = index[0] // (weight.shape[0] // groups) * members + index[1]
     inside = np.ones(whole, bool)

@@ -22,7 +22,9 @@ class Population(NamedTuple):
     """Their numbers among those of the model."""
 
 
-def submodels(model: NeuronModel, n_neurons: int) -> list[tuple[NeuronModel, np.ndarray]]:
+def submodels(
+    model: NeuronModel, n_neurons: int
+) -> list[tuple[NeuronModel, np.ndarray]]:
     """Each plain model, and the neurons that are of it."""
     if type(model) is not MultiNeuronModel:
         return [(model, np.arange(n_neurons))]

@@ -46,12 +46,12 @@ def from_nir(
 
     | writer | `graph_unit` | `spike` |
     |---|---|---|
-    | NIR's formula with Dirac pulses | "ms" | "dirac": a spike adds $w_{in} W / \tau_s$ |
+    | NIR's formula, Dirac pulses | "ms" | "dirac": a spike adds $w_{in} W / \tau_s$ |
     | jaxsnn, hxtorch | "ms" | "jump": it adds $w_{in} W$ |
     | snnTorch | "s" | "step", `dt=1e-4`: it adds $w_{in} W\, dt / \tau_s$ |
 
     Neurons are numbered by the longest way from an input, then by the node's name;
-    output neurons are those that reach an `Output`.
+    output neurons are those that reach an `Output`, in the order of their numbers.
 
     Arguments:
         graph_or_path: a `nir.NIRGraph`, or the path of a file that holds one.
@@ -100,9 +100,9 @@ def from_nir(
     dt = _settled("dt", dt, told.get("dt"))
     reading, dt = check_spike("dirac" if wanted is None else wanted, dt)
     note = read_note(graph)
+    convention = Convention(ratio(unit, graph_unit), reading, dt)
     # A graph of `to_nir` without a unit is one whose writer was warned.
     warn_of_guesses(graph_unit is None and not note, wanted is None)
-    convention = Convention(ratio(unit, graph_unit), reading, dt)
     traced = trace(flatten(graph), convention)
     if max_solver_time is not None:
         keywords["max_solver_time"] = max_solver_time

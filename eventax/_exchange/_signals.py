@@ -14,14 +14,14 @@ from ._maps import Map, Shape, check_size
 class Signal(NamedTuple):
     """Contributions to channels, which are numbered in C order.
 
-    Each entry says that a spike of neuron or input number `index` of node `source`
+    Each entry says that a spike of neuron or input `number` of node `source`
     adds `weight` to `channel`, after both delays.
     """
 
     shape: Shape
     channel: np.ndarray
     source: np.ndarray
-    index: np.ndarray
+    number: np.ndarray
     weight: np.ndarray
     axonal: np.ndarray
     synaptic: np.ndarray
@@ -66,7 +66,7 @@ def add(name: str, signals: Sequence[tuple[str, Signal]]) -> Signal:
         signal.shape,
         *(
             np.concatenate([getattr(part, field) for part in parts])
-            for field in ("channel", "source", "index", "weight", "axonal", "synaptic")
+            for field in ("channel", "source", "number", "weight", "axonal", "synaptic")
         ),
         bias=np.sum([part.bias for part in parts], axis=0),
         biased=tuple(node for part in parts for node in part.biased),
@@ -94,7 +94,7 @@ def through(name: str, signal: Signal, map_: Map) -> Signal:
         map_.shape,
         map_.target[met],
         signal.source[entry],
-        signal.index[entry],
+        signal.number[entry],
         signal.weight[entry] * map_.weight[met],
         signal.axonal[entry],
         signal.synaptic[entry],
@@ -122,7 +122,7 @@ def late(name: str, signal: Signal, delays: np.ndarray) -> Signal:
 def _merged(signal: Signal) -> Signal:
     """Ways of equal length from one sender to one channel become one."""
     keys = np.stack(
-        [signal.synaptic, signal.axonal, signal.index, signal.source, signal.channel]
+        [signal.synaptic, signal.axonal, signal.number, signal.source, signal.channel]
     )
     order = np.lexsort(keys)
     new = np.any(np.diff(keys[:, order], axis=1, prepend=np.nan) != 0, axis=0)
@@ -133,7 +133,7 @@ def _merged(signal: Signal) -> Signal:
     return signal._replace(
         channel=signal.channel[firsts],
         source=signal.source[firsts],
-        index=signal.index[firsts],
+        number=signal.number[firsts],
         weight=weight,
         axonal=signal.axonal[firsts],
         synaptic=signal.synaptic[firsts],

@@ -10,7 +10,15 @@ import numpy as np
 
 from .._neurons import LI
 from ._conventions import Convention
-from ._kinds import PARAMETERS, STRANGE, Arrays, Neurons, numbers, parameters, read_neurons
+from ._kinds import (
+    PARAMETERS,
+    STRANGE,
+    Arrays,
+    Neurons,
+    numbers,
+    parameters,
+    read_neurons,
+)
 from ._load import Flat
 from ._maps import LINEAR, Shape, read_map
 from ._nir import import_nir
@@ -184,8 +192,8 @@ def _pass_on(
         delays = numbers(f"`delay` of node '{name}'", node.delay).astype(np.float64)
         if delays.size != signal.size and delays.ndim:
             raise ValueError(
-                f"`delay` of node '{name}' must have shape {signal.shape}, that of what "
-                f"reaches it; got {delays.shape}."
+                f"`delay` of node '{name}' must have shape {signal.shape}, that of "
+                f"what reaches it; got {delays.shape}."
             )
         if np.any(delays < 0):
             raise ValueError(
@@ -214,8 +222,8 @@ def _checked(layer: Layer, size: int) -> Layer:
     if neurons.bias_gain is None:
         raise ValueError(
             f"The bias of node '{signal.biased[0]}' must be 0, since it reaches "
-            f"'{name}' through a synapse, so that it rises with its time constant; here "
-            "a constant current is there from the start. Put it into `v_leak` of "
+            f"'{name}' through a synapse, so that it rises with its time constant; "
+            "here a constant current is there from the start. Put it into `v_leak` of "
             f"'{name}' if that is what you mean."
         )
     ic = neurons.ic + neurons.bias_gain * signal.bias

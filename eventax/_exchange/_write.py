@@ -41,7 +41,7 @@ def to_nir(
 
     | reader | `graph_unit` | `spike` |
     |---|---|---|
-    | NIR's formula with Dirac pulses | "ms" | "dirac": a spike adds $w_{in} W / \tau_s$ |
+    | NIR's formula, Dirac pulses | "ms" | "dirac": a spike adds $w_{in} W / \tau_s$ |
     | jaxsnn, hxtorch | "ms" | "jump": it adds $w_{in} W$ |
     | Norse | "s" | "step": it adds $w_{in} W\, dt / \tau_s$ |
 
@@ -179,7 +179,10 @@ class _Writer:
         return times.astype(self.network.dtype)
 
     def _connect(
-        self, source: tuple[str, str, np.ndarray], group: Population, weights: np.ndarray
+        self,
+        source: tuple[str, str, np.ndarray],
+        group: Population,
+        weights: np.ndarray,
     ) -> None:
         name, delayed, senders = source
         block = np.ix_(senders, group.neurons)
@@ -251,13 +254,13 @@ class _Writer:
         """Join what nothing reaches or leaves by zeros: readers would add nodes."""
         heard = {sender for sender, _ in self.edges}
         hearing = {receiver for _, receiver in self.edges}
-        ends = {"input": self.network.in_size, "output": self.network.output_indices.size}
+        n_inputs, n_outputs = self.network.in_size, self.network.output_indices.size
         for group in self.populations:
             links = []
             if group.name not in hearing:
-                links.append(("input", group.name, ends["input"], group.neurons.size))
+                links.append(("input", group.name, n_inputs, group.neurons.size))
             if group.name not in heard:
-                links.append((group.name, "output", group.neurons.size, ends["output"]))
+                links.append((group.name, "output", group.neurons.size, n_outputs))
             for source, target, n, m in links:
                 nothing = np.zeros((m, n), self.network.dtype)
                 link = f"{source}_to_{target}"
@@ -265,7 +268,7 @@ class _Writer:
                 self.edges.append((link, target))
         if "input" not in {sender for sender, _ in self.edges}:
             first = self.populations[0]
-            nothing = np.zeros((first.neurons.size, ends["input"]), self.network.dtype)
+            nothing = np.zeros((first.neurons.size, n_inputs), self.network.dtype)
             self._add(f"input_to_{first.name}", self.nir.Linear(nothing), "input")
             self.edges.append((f"input_to_{first.name}", first.name))
 
@@ -306,7 +309,9 @@ def _neurons_note(group: Population) -> dict[str, Any]:
     model: Any = group.model
     names = ("thresh", "vreset", "tsyn", "tmem", "b0", "beta", "ta")
     constants = {name: getattr(model, name, None) for name in names}
-    scalars = [k for k, c in constants.items() if c is not None and np.ndim(c.value) == 0]
+    scalars = [
+        k for k, c in constants.items() if c is not None and np.ndim(c.value) == 0
+    ]
     note: dict[str, Any] = {
         "neurons": group.neurons.tolist(),
         "submodel": group.submodel,

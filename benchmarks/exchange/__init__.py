@@ -1,0 +1,1 @@
+"""Graphs in NIR that other packages read and write: see `run.py`."""
