@@ -90,8 +90,8 @@ def from_nir(
         ...                 n(1.0, 1.0)),
         ... )
         >>> net = from_nir(graph, max_solver_time=50.0, graph_unit="ms", spike="jump")
-        >>> net.ttfs([[1.0]])
-        Array([6.129, 4.235], dtype=float32)
+        >>> net.ttfs([[1.0]]).round(2)
+        Array([7.93, 4.24], dtype=float32)
     """
     graph = load(graph_or_path)
     told = told_convention(graph.metadata)
