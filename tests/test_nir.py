@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from eventax import EvNN, FFEvNN
+from eventax import _native as native
 from eventax.io import from_nir, to_nir
 from eventax.neuron_models import (
     ALIF,
@@ -173,12 +174,22 @@ def test_double_precision_and_settings_come_back(x64):
         "max_event_steps": 321,
         "buffer_capacity": 17,
         "output_no_spike_value": 99.0,
+        "engine": "jax",
         "dtype": jnp.float64,
         "dlim": 1.0,
     }
     network = recurrent(**LIF_KEYS, **settings)
     for convention in CONVENTIONS.values():
         assert_same(network, from_nir(to_nir(network, **convention)))
+
+
+def test_a_network_of_the_native_core_comes_back_where_there_is_none(monkeypatch):
+    if native.load() is None:
+        pytest.skip("the native core is not compiled")
+    graph = to_nir(recurrent(engine="native", **LIF_KEYS), **TOLD)
+    assert from_nir(graph).engine == "native"
+    monkeypatch.setattr(native, "load", lambda: None)
+    assert from_nir(graph).engine == "auto"
 
 
 def test_keywords_replace_noted_settings():

@@ -9,6 +9,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
+from .. import _native as native
 from .._networks import EvNN, FFEvNN
 from .._networks._connectivity import layered
 from .._neurons import LI, LIF, PLIF, MultiNeuronModel, NeuronModel
@@ -117,6 +118,10 @@ def _noted_settings(note: dict[str, Any], scale: float) -> dict[str, Any]:
             settings[name] = note[name] * scale
     if isinstance(note.get("output_no_spike_value"), float):
         settings["output_no_spike_value"] = note["output_no_spike_value"]
+    if note.get("engine") in ("auto", "jax"):
+        settings["engine"] = note["engine"]
+    if note.get("engine") == "native" and native.load() is not None:
+        settings["engine"] = "native"
     if note.get("dtype") in ("float32", "float64"):
         settings["dtype"] = np.dtype(note["dtype"])
     return settings

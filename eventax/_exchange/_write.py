@@ -294,6 +294,7 @@ class _Writer:
             {
                 "network": "FFEvNN" if isinstance(network, FFEvNN) else "EvNN",
                 "several_models": len({g.submodel for g in self.populations}) > 1,
+                "engine": network.engine,
                 "dtype": network.dtype.name,
                 "t0": network.t0 / scale,
                 "max_solver_time": network.max_solver_time / scale,
