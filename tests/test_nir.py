@@ -88,7 +88,7 @@ NETWORKS = {
         axonal_dlim=3.0, wmask=1 - np.eye(N + M, N), **LIF_KEYS
     ),
     "synaptic delays": lambda: recurrent(dlim=3.0, **LIF_KEYS),
-    "both delays": lambda: recurrent(dlim=3.0, axonal_dlim=2.0, wmean=0.8, **LIF_KEYS),
+    "both delays": lambda: recurrent(dlim=3.0, axonal_dlim=2.0, wmean=0.25, **LIF_KEYS),
     "delays in layers": lambda: feed_forward(
         dlim=3.0, axonal_dlim=2.0, wmean=2.0, **LIF_KEYS
     ),

@@ -21,7 +21,7 @@ import nir
 import numpy as np
 from harness import machine
 from harness.environments import ROOT, other_environment
-from harness.processes import Measurement, run_worker
+from harness.processes import run_worker
 
 from eventax import EvNN, FFEvNN
 from eventax.io import from_nir, to_nir
@@ -33,6 +33,7 @@ RESULTS = ROOT / "docs" / "results"
 T_MAX, N_INPUTS, GRID = 30.0, 4, 0.4
 STEPS = (0.4, 0.2, 0.1, 0.05, 0.025, 0.0125)  # ms; input times are multiples of 0.4
 SEEDS = range(5)
+TSYN, TMEM = 5.0, 10.0
 Trains = list[np.ndarray]
 
 
@@ -81,11 +82,10 @@ def simulate(network: EvNN, seed: int) -> Trains:
     return [times[neurons == k] for k in range(network.n_neurons)]
 
 
-def compare(case: str, seed: int, dt: float | None, ours: Trains, done: Any) -> Row:
+def compare(
+    case: str, seed: int, dt: float | None, ours: Trains, theirs: Trains
+) -> Row:
     """The k-th spike of each neuron with the k-th of the other side."""
-    if done.error:
-        raise SystemExit(f"{case}: {done.error}")
-    theirs = [done.arrays[str(k)] for k in range(len(done.arrays))]
     gaps, unpaired = [np.zeros(0)], 0
     for a, b in zip(ours, theirs, strict=True):
         pairs = min(len(a), len(b))
@@ -95,110 +95,129 @@ def compare(case: str, seed: int, dt: float | None, ours: Trains, done: Any) -> 
     return Row(case, seed, dt, gap.size, unpaired, float(gap.max()), float(gap.mean()))
 
 
+# What is exchanged ----------------------------------------------------------------
+
+
+class Run(NamedTuple):
+    """What a client does, and the network here, once it has done it."""
+
+    options: dict[str, Any]
+    network: Callable[[], EvNN]
+
+
+class Case(NamedTuple):
+    """One direction between two packages."""
+
+    name: str
+    environment: str
+    client: str
+    function: str
+    prepare: Callable[[Path, int, Any], Run]
+    steps: tuple[float | None, ...] = STEPS
+
+
 def options(seed: int, file: Path, dt: float | None = None) -> dict[str, Any]:
     """What every client gets."""
     shared = {"file": str(file), "inputs": inputs(seed), "t_max": T_MAX}
     return shared | ({} if dt is None else {"dt": dt})
 
 
-# What is exchanged ----------------------------------------------------------------
-
-
-def jaxsnn_reads(folder: Path, seed: int, _: float | None) -> Row:
+def jaxsnn_reads(file: Path, seed: int, _: None) -> Run:
     network = feed_forward(seed, 6.0, 12.0)
-    file = folder / "graph.nir"
     nir.write(file, to_nir(network, unit="ms", spike="jump"))
     given = options(seed, file) | {"layers": ["lif_0", "lif_1"], "most": 400}
-    done = run_worker(
-        other_environment("jaxsnn"), "exchange.jaxsnn_client", given, "read"
-    )
-    return compare("jaxsnn reads", seed, None, simulate(network, seed), noted(done))
+    return Run(given, lambda: network)
 
 
-def norse_reads(folder: Path, seed: int, dt: float | None) -> Row:
-    assert dt is not None
-    network = feed_forward(seed, 5.0, 10.0)
-    file = folder / "graph.nir"
+def norse_reads(file: Path, seed: int, dt: float) -> Run:
+    network = feed_forward(seed, TSYN, TMEM)
     graph = to_nir(network, unit="ms", graph_unit="s", spike="step", dt=1e-3 * dt)
     nir.write(file, graph)
     given = options(seed, file, dt) | {"layers": ["lif_0", "lif_1"]}
-    done = run_worker(
-        other_environment("torch"), "exchange.norse_client", given, "read"
-    )
-    return compare("Norse reads", seed, dt, simulate(network, seed), noted(done))
+    return Run(given, lambda: network)
 
 
-def norse_writes(folder: Path, seed: int, dt: float | None) -> Row:
-    assert dt is not None
-    file = folder / "graph.nir"
-    given = options(seed, file, dt) | {"tsyn": 5.0, "tmem": 10.0}
+def norse_writes(file: Path, seed: int, dt: float) -> Run:
+    given = options(seed, file, dt) | {"tsyn": TSYN, "tmem": TMEM}
     given["weights"] = [w.tolist() for w in weights(seed)]
-    done = run_worker(
-        other_environment("torch"), "exchange.norse_client", given, "write"
-    )
     # It writes seconds times dt (norse/norse issue 411), and a spike adds W.
-    graph_unit = 1 / (1e-3 * dt)
-    network = read(done, file, unit="ms", graph_unit=graph_unit, spike="jump")
-    return compare("Norse writes", seed, dt, simulate(network, seed), noted(done))
+    said = {"unit": "ms", "graph_unit": 1 / (1e-3 * dt), "spike": "jump"}
+    return Run(given, lambda: read(file, said))
 
 
-def snntorch_writes(folder: Path, seed: int, dt: float | None) -> Row:
-    return _snntorch("snnTorch writes", folder, seed, dt, weights(seed), None)
+def snntorch_writes(file: Path, seed: int, dt: float) -> Run:
+    return _snntorch(file, seed, dt, weights(seed), None)
 
 
-def snntorch_writes_recurrence(folder: Path, seed: int, dt: float | None) -> Row:
+def snntorch_writes_recurrence(file: Path, seed: int, dt: float) -> Run:
     rng = np.random.default_rng(200 + seed)
     recurrent = rng.normal(0.0, 0.5, (6, 6)).astype(np.float32)
-    case = "snnTorch writes, recurrent"
-    return _snntorch(case, folder, seed, dt, weights(seed)[:1], recurrent)
+    return _snntorch(file, seed, dt, weights(seed)[:1], recurrent.tolist())
 
 
 def _snntorch(
-    case: str,
-    folder: Path,
-    seed: int,
-    dt: float | None,
-    layers: list[np.ndarray],
-    recurrent: np.ndarray | None,
-) -> Row:
-    assert dt is not None
-    file = folder / "graph.nir"
-    given = options(seed, file, dt) | {"tsyn": 5.0, "tmem": 10.0}
-    given["weights"] = [w.tolist() for w in layers]
-    given["recurrent"] = None if recurrent is None else recurrent.tolist()
-    environment = other_environment("torch")
-    done = run_worker(environment, "exchange.snntorch_client", given, "write")
+    file: Path, seed: int, dt: float, layers: list[np.ndarray], recurrent: Any
+) -> Run:
+    given = options(seed, file, dt) | {"tsyn": TSYN, "tmem": TMEM}
+    given |= {"weights": [w.tolist() for w in layers], "recurrent": recurrent}
     # A step is always 1e-4 s in its graphs, and dt ms here.
-    unit = 1e-4 / dt
-    network = read(done, file, unit=unit, graph_unit="s", spike="step", dt=1e-4)
-    return compare(case, seed, dt, simulate(network, seed), noted(done))
+    said = {"unit": 1e-4 / dt, "graph_unit": "s", "spike": "step", "dt": 1e-4}
+    return Run(given, lambda: read(file, said))
 
 
-def read(done: Measurement, file: Path, **conventions: Any) -> EvNN:
+def read(file: Path, said: dict[str, Any]) -> EvNN:
     """The network in a file that another package wrote."""
-    if done.error:
-        raise SystemExit(f"{file.name} was not written: {done.error}")
-    settings = {"max_event_steps": 2000, "dtype": jnp.float64}
-    return from_nir(file, T_MAX, **settings, **conventions)
+    return from_nir(file, T_MAX, max_event_steps=2000, dtype=jnp.float64, **said)
 
 
-CASES: dict[str, tuple[Callable[..., Row], tuple[float | None, ...]]] = {
-    "jaxsnn-reads": (jaxsnn_reads, (None,)),
-    "norse-reads": (norse_reads, STEPS),
-    "norse-writes": (norse_writes, STEPS),
-    "snntorch-writes": (snntorch_writes, STEPS),
-    "snntorch-writes-recurrence": (snntorch_writes_recurrence, STEPS),
+CASES = {
+    "jaxsnn-reads": Case(
+        "jaxsnn reads", "jaxsnn", "jaxsnn_client", "read", jaxsnn_reads, (None,)
+    ),
+    "norse-reads": Case("Norse reads", "torch", "norse_client", "read", norse_reads),
+    "norse-writes": Case(
+        "Norse writes", "torch", "norse_client", "write", norse_writes
+    ),
+    "snntorch-writes": Case(
+        "snnTorch writes", "torch", "snntorch_client", "write", snntorch_writes
+    ),
+    "snntorch-writes-recurrence": Case(
+        "snnTorch writes, recurrent",
+        "torch",
+        "snntorch_client",
+        "write",
+        snntorch_writes_recurrence,
+    ),
 }
 
+
+def exchange(case: Case, seed: int, versions: dict[str, str]) -> list[Row]:
+    """All steps of one network."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / f"{k}.nir" for k in range(len(case.steps))]
+        runs = [
+            case.prepare(file, seed, dt)
+            for file, dt in zip(files, case.steps, strict=True)
+        ]
+        asked = {
+            "client": case.client,
+            "function": case.function,
+            "runs": [run.options for run in runs],
+        }
+        environment = other_environment(case.environment)
+        done = run_worker(environment, "exchange.each", asked, "each")
+        if done.error:
+            raise SystemExit(f"{case.name}: {done.error}")
+        versions.update(done.versions)
+        rows = []
+        for k, (dt, run) in enumerate(zip(case.steps, runs, strict=True)):
+            ours = simulate(run.network(), seed)
+            theirs = [done.arrays[f"{k}/{n}"] for n in range(len(ours))]
+            rows.append(compare(case.name, seed, dt, ours, theirs))
+        return rows
+
+
 # The result ------------------------------------------------------------------------
-
-VERSIONS: dict[str, str] = {}
-
-
-def noted(done: Measurement) -> Measurement:
-    """Remember the versions of a client."""
-    VERSIONS.update(done.versions)
-    return done
 
 
 def orders(rows: list[Row]) -> dict[tuple[str, int], float]:
@@ -216,7 +235,7 @@ def orders(rows: list[Row]) -> dict[tuple[str, int], float]:
     return found
 
 
-def markdown(rows: list[Row]) -> str:
+def markdown(rows: list[Row], versions: dict[str, str], about: dict[str, Any]) -> str:
     """The tables."""
     lines = [
         "# Graphs in NIR, exchanged with other packages",
@@ -242,9 +261,9 @@ def markdown(rows: list[Row]) -> str:
     for case in dict.fromkeys(case for case, _ in found):
         powers = ", ".join(f"{p:.2f}" for (c, _), p in found.items() if c == case)
         lines.append(f"| {case} | {powers} |")
-    told = ", ".join(f"{name} {version}" for name, version in VERSIONS.items())
-    about = ", ".join(f"{k} {v}" for k, v in machine.describe().items())
-    return "\n".join([*lines, "", f"Versions: {told}.", "", f"Run: {about}.", ""])
+    told = ", ".join(f"{name} {version}" for name, version in versions.items())
+    run = ", ".join(f"{name} {value}" for name, value in about.items())
+    return "\n".join([*lines, "", f"Versions: {told}.", "", f"Run: {run}.", ""])
 
 
 def main() -> None:
@@ -253,19 +272,17 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--results", type=Path, default=RESULTS)
     chosen = parser.parse_args()
-    rows = []
+    about, versions, rows = machine.describe(), {}, []
     for name in chosen.only:
-        exchange, steps = CASES[name]
         for seed in SEEDS:
-            for dt in steps:
-                with tempfile.TemporaryDirectory() as folder:
-                    rows.append(exchange(Path(folder), seed, dt))
-                print(*rows[-1], flush=True)
-    text = markdown(rows)
+            rows += exchange(CASES[name], seed, versions)
+            print(*rows[-1], flush=True)
+    text = markdown(rows, versions, about)
     print(text)
     path = chosen.results / "nir_exchange"
     path.with_suffix(".md").write_text(text)
-    stored = {"rows": [row._asdict() for row in rows], "versions": VERSIONS}
+    stored = {"about": about, "versions": versions}
+    stored["rows"] = [row._asdict() for row in rows]
     path.with_suffix(".json").write_text(json.dumps(stored, indent=1) + "\n")
 
 
