@@ -62,8 +62,8 @@ def from_nir(
         spike: "dirac", "jump" or "step", default "dirac".
         dt: for "step", how long a step is, in the graph's unit.
         **keywords: keywords of `EvNN` that the graph does not settle, such as
-            `max_event_steps`, `dtype`, `solver`; and `neuron_model=PLIF` for trainable
-            time constants.
+            `max_event_steps` (default 1000), `dtype`, `solver`; and
+            `neuron_model=PLIF` for trainable time constants.
 
     Returns:
         An `FFEvNN` where each layer feeds all of the next and nothing else, otherwise

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from .._networks import EvNN, FFEvNN
-from .._neurons import LI, PLIF
+from .._networks import EvNN
+from .._neurons import LI
 from ._conventions import Convention, check_spike, ratio, warn_of_guesses
 from ._kinds import write_neurons
 from ._nir import import_nir
-from ._notes import as_metadata
+from ._notes import as_metadata, network_note, neurons_note
 from ._populations import Population, populations
 
 
@@ -138,7 +138,8 @@ class _Writer:
                 self._connect(source, group, weights)
         self._add_output()
         self._connect_loose_ends()
-        metadata = {"spike": self.convention.spike, **self._network_note()}
+        note = network_note(self.network, self.convention.scale)
+        metadata = {"spike": self.convention.spike, **as_metadata(note)}
         if graph_unit is not None:
             metadata["time_unit"] = (
                 graph_unit if isinstance(graph_unit, str) else float(graph_unit)
@@ -159,7 +160,7 @@ class _Writer:
         for name, array in written.parameters.items():
             _check_finite(f"{name} of {group.name}", array)
         node = getattr(self.nir, written.kind)
-        metadata = as_metadata(_neurons_note(group))
+        metadata = as_metadata(neurons_note(group))
         self._add(group.name, node(**written.parameters, metadata=metadata))
         return written.gain
 
@@ -221,7 +222,7 @@ class _Writer:
             f"{synapses.size} synapses from {link.replace('_to_', ' to ')} have delays "
             f"of their own, which takes two matrices of {size} numbers together "
             f"({size * matrix.itemsize / 2**20:.3g} MiB). Axonal delays take none.",
-            stacklevel=4,
+            stacklevel=5,
         )
         expand = np.zeros((synapses.size, n_sources), matrix.dtype)
         expand[synapses, sources] = 1
@@ -230,7 +231,9 @@ class _Writer:
         self._add(f"{link}_synapses", self.nir.Linear(expand), sender)
         delay = self.nir.Delay(delays[mask])
         self._add(f"{link}_delay", delay, f"{link}_synapses")
-        self._add_linear(link, collect, collect_mask(targets, collect), f"{link}_delay")
+        there = np.zeros(collect.shape, bool)
+        there[targets, synapses] = True
+        self._add_linear(link, collect, there, f"{link}_delay")
 
     def _add_output(self) -> None:
         outputs = self.network.output_indices
@@ -274,68 +277,16 @@ class _Writer:
 
     def _leave_out_readouts(self) -> None:
         """A node CubaLI sends its potential; neurons here that never fire, nothing."""
-        silent = [g.neurons for g in self.populations if type(g.model) is LI]
-        if not silent:
-            return
-        rows = np.concatenate(silent)
-        if isinstance(self.network, FFEvNN) or not self.mask[rows].any():
-            self.mask[rows] = False
-            return
-        warnings.warn(
-            f"{int(self.mask[rows].sum())} connections from LI neurons are left out, "
-            "since these neurons never fire.",
-            stacklevel=4,
-        )
+        readouts = [g.neurons for g in self.populations if type(g.model) is LI]
+        rows = np.concatenate([np.zeros(0, int), *readouts])
+        connections = int(self.mask[rows].sum())
         self.mask[rows] = False
-
-    def _network_note(self) -> dict[str, Any]:
-        network, scale = self.network, self.convention.scale
-        return as_metadata(
-            {
-                "network": "FFEvNN" if isinstance(network, FFEvNN) else "EvNN",
-                "several_models": len({g.submodel for g in self.populations}) > 1,
-                "engine": network.engine,
-                "dtype": network.dtype.name,
-                "t0": network.t0 / scale,
-                "max_solver_time": network.max_solver_time / scale,
-                "max_event_steps": network.max_event_steps,
-                "buffer_capacity": network._capacity,
-                "output_no_spike_value": network.output_no_spike_value,
-            }
-        )
-
-
-def _neurons_note(group: Population) -> dict[str, Any]:
-    """Where these neurons were, and how their model holds its constants."""
-    model: Any = group.model
-    names = ("thresh", "vreset", "tsyn", "tmem", "b0", "beta", "ta")
-    constants = {name: getattr(model, name, None) for name in names}
-    scalars = [
-        k for k, c in constants.items() if c is not None and np.ndim(c.value) == 0
-    ]
-    note: dict[str, Any] = {
-        "neurons": group.neurons.tolist(),
-        "submodel": group.submodel,
-        "scalars": scalars,
-    }
-    if hasattr(model, "reset_grad_preserve"):
-        note["reset_grad_preserve"] = bool(model.reset_grad_preserve)
-    if type(model) is PLIF:
-        for name in ("tmem", "tsyn"):
-            values = np.asarray(getattr(model, f"log_{name}"))
-            if values.shape != model.ic.shape:
-                scalars.append(name)
-            note[f"log_{name}"] = np.broadcast_to(values, model.ic.shape)[
-                group.places
-            ].tolist()
-    return note
-
-
-def collect_mask(targets: np.ndarray, collect: np.ndarray) -> np.ndarray:
-    """Where the last of three nodes has its weights, zeros among them."""
-    mask = np.zeros(collect.shape, bool)
-    mask[targets, np.arange(targets.size)] = True
-    return mask
+        if connections:
+            warnings.warn(
+                f"{connections} connections from LI neurons are left out, since these "
+                "neurons never fire.",
+                stacklevel=4,
+            )
 
 
 def _check_finite(name: str, array: np.ndarray) -> None:
