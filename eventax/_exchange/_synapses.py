@@ -22,6 +22,7 @@ class Synapses(NamedTuple):
 
 
 def read_synapses(traced: Traced, numbers: list[np.ndarray], n: int) -> Synapses:
+    """The connections onto all layers, whose neurons have these numbers."""
     sender_of = _senders(traced, numbers, n)
     parts = []
     for layer, own in zip(traced.layers, numbers, strict=True):
