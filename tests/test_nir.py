@@ -77,6 +77,12 @@ NETWORKS = {
         neuron_models=[LIF, LI],
         neuron_model_kwargs=[{**LIF_KEYS, "wmean": 2.0}, LI_KEYS],
     ),
+    "several models that are one": lambda: recurrent(
+        MultiNeuronModel,
+        neuron_type_ids=[0] * N,
+        neuron_models=[LIF],
+        neuron_model_kwargs=[LIF_KEYS],
+    ),
     "mixed models": lambda: recurrent(
         MultiNeuronModel,
         neuron_type_ids=[1, 0, 1, 0, 2, 1],
