@@ -138,19 +138,7 @@ class ClosedForm final : public Population {
   }
 
   void go(const Lanes& l, double h) const override {
-    const Neuron shared = lane(0);
-    const Way way = shared.way(h);
-    const int f = first();
-    const double *x = l.x + f, *y = l.y + f, *free_x = l.free_x + f,
-                 *free_y = l.free_y + f;
-    double *__restrict x_end = l.x_end + f, *__restrict y_end = l.y_end + f;
-    for (int k = 0; k < width(); k++) {
-      const Neuron n = uniform_ ? shared.with_lane(c_.data(), width(), k) : lane(k);
-      const Way w = uniform_ ? way : n.way(h);
-      const double xe = n.x_after(w, x[k], y[k]), ye = n.y_after(w, x[k], y[k]);
-      x_end[k] = free_x[k] > 0 ? xe : x[k];
-      y_end[k] = free_y[k] > 0 ? ye : y[k];
-    }
+    uniform_ ? go<true>(l, h) : go<false>(l, h);
   }
 
   void receive(const Lanes& l, const double* row) const override {
@@ -223,31 +211,14 @@ class ClosedForm final : public Population {
         tau_back(k, s, h, mode(l, k), {a.lx[f + k], a.ly[f + k]}, a, gauge,
                  by_integral ? by_integral[f + k] : 0);
       }
-    const Neuron shared = lane(0);
-    const Way way = shared.way(h);
-    const double *free_x = l.free_x + f, *free_y = l.free_y + f;
-    double *__restrict lx = a.lx + f, *__restrict ly = a.ly + f,
-               *__restrict bias = a.bias + f;
-    const bool pauses = pause().ever;
-    if (uniform_ && !pauses) {
-      for (int k = 0; k < width(); k++) {
-        const double x = lx[k], y = ly[k];
-        bias[k] += shared.bias_gradient(way, x, y);
-        lx[k] = shared.lx_before(way, x, y);
-        ly[k] = shared.ly_before(way, x, y);
-      }
-    } else {
-      for (int k = 0; k < width(); k++) {
-        const Neuron n = uniform_ ? shared : lane(k);
-        const Way w = uniform_ ? way : n.way(h);
-        const double x = free_x[k] > 0 ? lx[k] : 0, y = free_y[k] > 0 ? ly[k] : 0;
-        bias[k] += n.bias_gradient(w, x, y);
-        lx[k] = n.lx_before(w, x, y) + (lx[k] - x);
-        ly[k] = n.ly_before(w, x, y) + (ly[k] - y);
-      }
-    }
+    if (pause().ever)
+      uniform_ ? move_back<true, true>(l, a, h) : move_back<false, true>(l, a, h);
+    else
+      uniform_ ? move_back<true, false>(l, a, h) : move_back<false, false>(l, a, h);
     if (!by_integral) return;
-    typename Neuron::Area area = shared.area(gauge.rho, h);
+    const double* free_x = l.free_x + f;
+    double *lx = a.lx + f, *ly = a.ly + f, *bias = a.bias + f;
+    typename Neuron::Area area = lane(0).area(gauge.rho, h);
     const double still = decay_integral(gauge.rho, h);
     for (int k = 0; k < size(); k++) {
       if (!uniform_) area = lane(k).area(gauge.rho, h);
@@ -264,27 +235,13 @@ class ClosedForm final : public Population {
 
   double arrival_back(const Lanes& l, const Adjoints& a, const Lanes*, const double* row,
                       double* gradient, bool timed, double* by_delay) const override {
+    if (uniform_ && !pause().ever && !by_delay)
+      return timed ? arrive_back<true>(a, row, gradient)
+                   : arrive_back<false>(a, row, gradient);
     const int f = first();
     const double *lx = a.lx + f, *ly = a.ly + f, *w = row + f, *hears = l.hears + f,
                  *free_x = l.free_x + f, *free_y = l.free_y + f;
-    double* __restrict g = gradient + f;
-    const Neuron shared = lane(0);
-    const bool pauses = pause().ever;
-    if (uniform_ && !pauses && !by_delay) {
-      double by_time = 0;
-      if (!timed) {
-        for (int k = 0; k < width(); k++)
-          g[k] += shared.with_lane(c_.data(), width(), k).heard(lx[k], ly[k]);
-        return 0;
-      }
-#pragma omp simd reduction(+ : by_time)
-      for (int k = 0; k < width(); k++) {
-        const Neuron n = shared.with_lane(c_.data(), width(), k);
-        g[k] += n.heard(lx[k], ly[k]);
-        by_time += lx[k] * n.x_shift(w[k]) + ly[k] * n.y_shift(w[k]);
-      }
-      return by_time;
-    }
+    double* g = gradient + f;
     double by_time = 0;
     for (int k = 0; k < size(); k++) {
       const Neuron n = lane(k);
@@ -392,10 +349,80 @@ class ClosedForm final : public Population {
     return any;
   }
 
+  template <bool kUniform>
+  void go(const Lanes& l, const double h) const {
+    const Neuron shared = lane(0);
+    const Way way = shared.way(h);
+    const int f = first(), n = width();
+    const double *__restrict x = l.x + f, *__restrict y = l.y + f,
+                 *__restrict free_x = l.free_x + f, *__restrict free_y = l.free_y + f,
+                 *__restrict c = c_.data();
+    double *__restrict x_end = l.x_end + f, *__restrict y_end = l.y_end + f;
+    for (int k = 0; k < n; k++) {
+      const Neuron m = neuron<kUniform>(shared, c, n, k);
+      const Way w = way_of<kUniform>(m, way, h);
+      const double xe = m.x_after(w, x[k], y[k]), ye = m.y_after(w, x[k], y[k]);
+      x_end[k] = free_x[k] > 0 ? xe : x[k];
+      y_end[k] = free_y[k] > 0 ? ye : y[k];
+    }
+  }
+
+  template <bool kUniform, bool kPauses>
+  void move_back(const Lanes& l, const Adjoints& a, const double h) const {
+    const Neuron shared = lane(0);
+    const Way way = shared.way(h);
+    const int f = first(), n = width();
+    const double *__restrict free_x = l.free_x + f, *__restrict free_y = l.free_y + f,
+                 *__restrict c = c_.data();
+    double *__restrict lx = a.lx + f, *__restrict ly = a.ly + f,
+               *__restrict bias = a.bias + f;
+    for (int k = 0; k < n; k++) {
+      const Neuron m = neuron<kUniform>(shared, c, n, k);
+      const Way w = way_of<kUniform>(m, way, h);
+      // What is held stays as it is.
+      const double x = kPauses ? (free_x[k] > 0 ? lx[k] : 0) : lx[k];
+      const double y = kPauses ? (free_y[k] > 0 ? ly[k] : 0) : ly[k];
+      bias[k] += m.bias_gradient(w, x, y);
+      const double x_before = m.lx_before(w, x, y), y_before = m.ly_before(w, x, y);
+      lx[k] = kPauses ? x_before + (lx[k] - x) : x_before;
+      ly[k] = kPauses ? y_before + (ly[k] - y) : y_before;
+    }
+  }
+
+  template <bool kTimed>
+  double arrive_back(const Adjoints& a, const double* row, double* gradient) const {
+    const Neuron shared = lane(0);
+    const int f = first(), n = width();
+    const double *__restrict lx = a.lx + f, *__restrict ly = a.ly + f,
+                 *__restrict w = row + f, *__restrict c = c_.data();
+    double* __restrict g = gradient + f;
+    double by_time = 0;
+#pragma omp simd reduction(+ : by_time)
+    for (int k = 0; k < n; k++) {
+      const Neuron m = shared.with_lane(c, n, k);
+      g[k] += m.heard(lx[k], ly[k]);
+      if (kTimed) by_time += lx[k] * m.x_shift(w[k]) + ly[k] * m.y_shift(w[k]);
+    }
+    return by_time;
+  }
+
+  // A lane, of which all share the time constants or each has its own; and what a length
+  // does to it. By value, so that nothing in a loop over lanes is in memory.
+  template <bool kUniform>
+  static EVENTAX_INLINE Neuron neuron(Neuron shared, const double* c, int n, int k) {
+    if constexpr (kUniform) return shared.with_lane(c, n, k);
+    else return Neuron::of(c, n, k);
+  }
+  template <bool kUniform>
+  static EVENTAX_INLINE Way way_of(Neuron own, Way shared, double h) {
+    if constexpr (kUniform) return shared;
+    else return own.way(h);
+  }
+
   template <bool kUniform, bool kPauses, bool kArrives>
-  EVENTAX_INLINE bool chunk(const Lanes& l, double h, const double* __restrict row,
-                            int from, int n, const Neuron& shared, const Way& way) const {
-    const int f = first() + from;
+  EVENTAX_INLINE bool chunk(const Lanes& l, const double h, const double* __restrict row,
+                            int from, int n, const Neuron shared, const Way way) const {
+    const int f = first() + from, stride = width();
     double *__restrict x = l.x + f, *__restrict y = l.y + f, *__restrict x_end = l.x_end + f,
                *__restrict y_end = l.y_end + f, *__restrict may = l.may + f;
     const double *__restrict free_x = l.free_x + f, *__restrict free_y = l.free_y + f,
@@ -405,14 +432,13 @@ class ClosedForm final : public Population {
     std::int64_t negative = -1;
 #pragma omp simd reduction(& : negative)
     for (int k = 0; k < n; k++) {
-      const Neuron m = kUniform ? shared.with_lane(c, width(), k)
-                                : Neuron::of(c, width(), k);
-      const Way w = kUniform ? way : m.way(h);
+      const Neuron m = neuron<kUniform>(shared, c, stride, k);
+      const Way w = way_of<kUniform>(m, way, h);
       double xs = x[k], ys = y[k];
       if (kArrives) {
         m.receive(kPauses ? row[k] * hears[k] : row[k], xs, ys);
-        x[k] = xs;
-        y[k] = ys;
+        if (Neuron::kArrivalsJump) x[k] = xs;
+        else y[k] = ys;
       }
       double xe = m.x_after(w, xs, ys), ye = m.y_after(w, xs, ys);
       if (kPauses) {

@@ -13,7 +13,7 @@ namespace eventax {
 
 struct Alif {
   static constexpr bool kFires = true;
-  static constexpr bool kArrivalsJump = true;  // the gap
+  static constexpr bool kArrivalsJump = true;  // x, and so the gap; else y
   enum Constant { kLeak, kAdapt, kBias, kBase, kRise, kResistance, kDrops, kConstants };
 
   double leak, adapt, bias, base, rise, resistance, drops;

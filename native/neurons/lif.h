@@ -13,7 +13,7 @@ namespace eventax {
 
 struct Lif {
   static constexpr bool kFires = true;
-  static constexpr bool kArrivalsJump = false;  // the gap
+  static constexpr bool kArrivalsJump = false;  // x, and so the gap; else y
   enum Constant { kLeak, kGain, kSyn, kBias, kThresh, kReset, kConstants };
 
   double leak, gain, syn, bias, thresh, reset;
