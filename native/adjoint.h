@@ -9,9 +9,9 @@ namespace eventax {
 
 // Gradients of a block, added up over samples.
 struct BlockGradient {
-  std::vector<double> weights, delays;       // (rows, width)
-  std::vector<double> bias, tau_1, tau_2;    // (width)
-  std::vector<double> start_x, start_y;      // (width)
+  std::vector<double> weights, delays;     // (rows, width)
+  std::vector<double> bias, tau_1, tau_2;  // (width)
+  std::vector<double> start_x, start_y;    // (width)
 
   void reset(const BlockPlan& plan, bool delayed) {
     const std::size_t width = static_cast<std::size_t>(plan.width);
@@ -36,12 +36,13 @@ struct Wish {
 
 class BlockBack {
  public:
-  // `observed(index, neuron, column)` are cotangents of observed states, `read` those of
-  // readouts by lane.
+  // `observed(index, neuron, column)` are cotangents of observed states, `read` those
+  // of readouts by lane.
   template <class Observed>
   BlockBack(const Story& story, int b, const Setting& setting, const Wish& wish,
-            const Meter& meter, const std::vector<double>& read, const Observed& observed,
-            bool any_observed, BlockGradient& gradient, TimeCotangents& times)
+            const Meter& meter, const std::vector<double>& read,
+            const Observed& observed, bool any_observed, BlockGradient& gradient,
+            TimeCotangents& times)
       : story_(story),
         b_(b),
         wish_(wish),
@@ -58,7 +59,8 @@ class BlockBack {
     const int top = last_pass(any_observed);
     if (top < 0) return;
     bool needs = reading_ == Reading::kHighest || (any_observed && wish.observations);
-    for (const auto& p : story.block->populations) needs |= p->needs_states(wish.trains);
+    for (const auto& p : story.block->populations)
+      needs |= p->needs_states(wish.trains);
     if (needs) replay_ = std::make_unique<Replay>(story, meter);
     (void)setting;
     owed_.assign(width, 0.0);
@@ -115,7 +117,8 @@ class BlockBack {
       if (spikes[j].seq <= last) of_lane[spikes[j].lane] = static_cast<int>(j);
     for (const Wake& w : *story_.wakes)
       if (w.seq <= top && of_lane[spikes[w.spike].lane] == w.spike)
-        states_.set_mode(spikes[w.spike].lane, states_.after_wake(spikes[w.spike].lane));
+        states_.set_mode(spikes[w.spike].lane,
+                         states_.after_wake(spikes[w.spike].lane));
   }
 
   const Lanes* states_at(int p) { return replay_ ? &replay_->at(p) : nullptr; }
@@ -184,7 +187,8 @@ class BlockBack {
     }
   }
 
-  // One lane back through pass p with its own events, of which the first is locals_[from].
+  // One lane back through pass p with its own events, of which the first is
+  // locals_[from].
   void lane_back(int p, std::size_t from, std::size_t until, State l, const Lanes* at) {
     const int lane = locals_[from].lane;
     const double start = story_.start_of(p);
@@ -192,9 +196,12 @@ class BlockBack {
     const bool none = locals_[from].key < 0;
     for (std::size_t j = none ? from : until; j-- > from;) {
       const Local& e = locals_[j];
-      t = way_back(p, static_cast<int>(j - from) + 1, lane, state_after(states_, e), e.t, t, l);
-      if (e.spike >= 0) spike_back(e.spike, l, 0);
-      else wake_back(lane, (*story_.wakes)[e.wake], l);
+      t = way_back(p, static_cast<int>(j - from) + 1, lane, state_after(states_, e),
+                   e.t, t, l);
+      if (e.spike >= 0)
+        spike_back(e.spike, l, 0);
+      else
+        wake_back(lane, (*story_.wakes)[e.wake], l);
     }
     const State s = at ? State{at->x[lane], at->y[lane]} : State{};
     way_back(p, 0, lane, s, start, t, l);
@@ -203,7 +210,8 @@ class BlockBack {
   }
 
   // A lane back from time `to` to `from`, where its state is s.
-  double way_back(int p, int part, int lane, State s, double from, double to, State& l) {
+  double way_back(int p, int part, int lane, State s, double from, double to,
+                  State& l) {
     const Population& q = states_.of(lane);
     const int k = states_.within(lane);
     const Mode mode = states_.mode_of(lane, states_.mode(lane));
@@ -231,8 +239,10 @@ class BlockBack {
       l.x += read_[lane];
       // As if the state after the event were observed a moment later.
       const double by_time = mode.hold_x ? 0 : read_[lane] * q.slope(k, s).x;
-      if (part > 0) owed_[lane] += by_time;
-      else if (p > 0) event_time_[static_cast<std::size_t>(p) - 1] += by_time;
+      if (part > 0)
+        owed_[lane] += by_time;
+      else if (p > 0)
+        event_time_[static_cast<std::size_t>(p) - 1] += by_time;
     }
     return from;
   }
@@ -249,10 +259,11 @@ class BlockBack {
     const int k = states_.within(s.lane);
     const Mode mode = states_.mode_of(s.lane, states_.mode(s.lane));
     const State before{s.x, s.y}, after = q.fired(k, before);
-    const State slope = q.slope(k, before), slope_after = masked(q.slope(k, after), mode);
+    const State slope = q.slope(k, before),
+                slope_after = masked(q.slope(k, after), mode);
     const State through = q.fired_back(k, before, l);
-    double time = times_.spikes[b_][static_cast<std::size_t>(number)] + by_time +
-                  owed_[s.lane];
+    double time =
+        times_.spikes[b_][static_cast<std::size_t>(number)] + by_time + owed_[s.lane];
     owed_[s.lane] = 0;
     time += through.x * slope.x + through.y * slope.y - l.x * slope_after.x -
             l.y * slope_after.y;
@@ -319,7 +330,8 @@ class BlockBack {
     double time = 0;
     for (const int lane : meter_.lanes()) {
       if (states_.lanes().hears[lane] == 0 || read_[lane] == 0) continue;
-      if (lanes && std::find(lanes->begin(), lanes->end(), lane) == lanes->end()) continue;
+      if (lanes && std::find(lanes->begin(), lanes->end(), lane) == lanes->end())
+        continue;
       const State jump = states_.of(lane).received(states_.within(lane), {}, w[lane]);
       const double by = -read_[lane] * weight * jump.x;
       if (by_delay) by_delay[lane] += by;
@@ -328,11 +340,13 @@ class BlockBack {
     return time;
   }
 
-  // A neuron that an arrival put above threshold fires at a time that moves with its delay.
+  // A neuron that an arrival put above threshold fires at a time that moves with its
+  // delay.
   void late_back(int event, int row) {
     for (const Late& late : late_)
       if (late.event == event)
-        gradient_.delays[static_cast<std::size_t>(row * story_.plan->width + late.lane)] +=
+        gradient_
+            .delays[static_cast<std::size_t>(row * story_.plan->width + late.lane)] +=
             late.time;
     late_.erase(std::remove_if(late_.begin(), late_.end(),
                                [&](const Late& late) { return late.event == event; }),
@@ -345,8 +359,10 @@ class BlockBack {
     time += event_time_[static_cast<std::size_t>(p) - 1];
     late_back(p - 1, a.row);
     const std::size_t index = static_cast<std::size_t>(a.index);
-    if (a.source == kInput) times_.inputs[index] += time;
-    else times_.spikes[a.source == kOwn ? b_ : a.block][index] += time;
+    if (a.source == kInput)
+      times_.inputs[index] += time;
+    else
+      times_.spikes[a.source == kOwn ? b_ : a.block][index] += time;
   }
 
   void spike(const Event& e, int p) {
@@ -371,9 +387,9 @@ class BlockBack {
       if (neuron < 0) continue;
       const State by{observed(a.index, neuron, 0), observed(a.index, neuron, 1)};
       if (at) {
-        const State slope =
-            masked(states_.of(lane).slope(states_.within(lane), {at->x[lane], at->y[lane]}),
-                   states_.mode_of(lane, states_.mode(lane)));
+        const State slope = masked(
+            states_.of(lane).slope(states_.within(lane), {at->x[lane], at->y[lane]}),
+            states_.mode_of(lane, states_.mode(lane)));
         time += by.x * slope.x + by.y * slope.y;
       }
       a_.lx[lane] += by.x;

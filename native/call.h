@@ -15,21 +15,23 @@ namespace eventax {
 
 // As written by eventax/_native/_call.py.
 struct Header {
-  std::int64_t n_neurons, n_inputs, per_input, max_events, question, reading, max_spikes,
-      n_populations, counts_deliveries, keeps;
+  std::int64_t n_neurons, n_inputs, per_input, max_events, question, reading,
+      max_spikes, n_populations, counts_deliveries, keeps;
 };
 constexpr std::size_t kHeader = sizeof(Header) / sizeof(std::int64_t);
 struct PopulationHeader {
   std::int64_t kind, size, trains, spread, pauses, first, then, n_fixed, has_rest;
 };
-constexpr std::size_t kPopulationHeader = sizeof(PopulationHeader) / sizeof(std::int64_t);
+constexpr std::size_t kPopulationHeader =
+    sizeof(PopulationHeader) / sizeof(std::int64_t);
 
 inline Mode mode_of_flags(std::int64_t f) {
   return {(f & 1) != 0, (f & 2) != 0, (f & 4) != 0, (f & 8) != 0};
 }
 
 template <class T>
-constexpr ffi::DataType kType = sizeof(T) == 4 ? ffi::DataType::F32 : ffi::DataType::F64;
+constexpr ffi::DataType kType =
+    sizeof(T) == 4 ? ffi::DataType::F32 : ffi::DataType::F64;
 
 // Operands that both ways have.
 template <class T>
@@ -39,7 +41,8 @@ class Problem {
   Problem(R& args, ffi::Span<const std::int64_t> ints, ffi::Span<const double> reals,
           std::int64_t samples)
       : samples_(samples) {
-    if (ints.size() < kHeader || reals.size() < 3) throw BadArray("eventax: bad attributes.");
+    if (ints.size() < kHeader || reals.size() < 3)
+      throw BadArray("eventax: bad attributes.");
     std::memcpy(&header, ints.begin(), sizeof(header));
     const auto n_populations = static_cast<std::size_t>(header.n_populations);
     if (ints.size() != kHeader + n_populations * kPopulationHeader)
@@ -52,14 +55,16 @@ class Problem {
     const auto times_shape = args.shape("in_spike_times");
     n_times = times_shape.empty() ? 0 : times_shape[0];
     times = args.take(kType<T>, {n_times}, "in_spike_times");
-    channels = args.take(ffi::DataType::S32, {header.per_input > 0 ? 0 : n_times}, "channels");
+    channels =
+        args.take(ffi::DataType::S32, {header.per_input > 0 ? 0 : n_times}, "channels");
     end = args.take(kType<T>, {}, "t_end");
     const auto observe_shape = args.shape("comp_times");
     n_observe = observe_shape.empty() ? 0 : observe_shape[0];
     observe = args.take(kType<T>, {n_observe}, "comp_times");
     const auto delay_shape = args.shape("delays");
     has_delays = !delay_shape.empty() && delay_shape[0] > 0;
-    delays = args.take(kType<T>, {has_delays ? senders : 0, has_delays ? n : 0}, "delays");
+    delays =
+        args.take(kType<T>, {has_delays ? senders : 0, has_delays ? n : 0}, "delays");
     const auto axonal_shape = args.shape("axonal_delays");
     has_axonal = !axonal_shape.empty() && axonal_shape[0] > 0;
     axonal = args.take(kType<T>, {has_axonal ? senders : 0}, "axonal_delays");
@@ -93,7 +98,8 @@ class Problem {
       model.n_fixed = static_cast<int>(p.n_fixed);
       const T* numbers = fixed.template of<T>(0);
       model.fixed.assign(numbers, numbers + p.n_fixed * p.size);
-      if (p.has_rest) model.rest.assign(rest.template of<T>(0), rest.template of<T>(0) + p.size);
+      if (p.has_rest)
+        model.rest.assign(rest.template of<T>(0), rest.template of<T>(0) + p.size);
       models.push_back(std::move(model));
       for (std::int64_t k = 0; k < p.size; k++) {
         const std::int32_t neuron = who.template of<std::int32_t>(0)[k];
@@ -138,11 +144,10 @@ class Problem {
                      has_delays ? delays.template of<T>(sample) : nullptr,
                      has_axonal ? axonal.template of<T>(sample) : nullptr};
     for (std::size_t q = 0; q < populations.size(); q++)
-      arrays.populations.push_back({weights[q].template of<T>(sample),
-                                    bias[q].template of<T>(sample),
-                                    tau_1[q].template of<T>(sample),
-                                    tau_2[q].template of<T>(sample),
-                                    start[q].template of<T>(sample)});
+      arrays.populations.push_back(
+          {weights[q].template of<T>(sample), bias[q].template of<T>(sample),
+           tau_1[q].template of<T>(sample), tau_2[q].template of<T>(sample),
+           start[q].template of<T>(sample)});
     return pack(plan, models, arrays);
   }
 
@@ -177,7 +182,8 @@ class Problem {
     return in_order(std::vector<double>(t, t + n_observe));
   }
 
-  // What a spike of each sender counts: arrivals after different delays are several events.
+  // What a spike of each sender counts: arrivals after different delays are several
+  // events.
   std::vector<std::vector<double>> distinct_delays(const Parameters& parameters) const {
     std::vector<std::vector<double>> distinct(static_cast<std::size_t>(plan.n_senders));
     for (std::size_t b = 0; b < plan.blocks.size(); b++)
@@ -212,7 +218,8 @@ class Packed {
       : problem_(problem), shared_(shared) {}
   const Parameters& of(std::int64_t sample) {
     if (shared_) return *shared_;
-    if (last_ < 0 || !problem_.same_parameters(last_, sample)) own_ = problem_.parameters(sample);
+    if (last_ < 0 || !problem_.same_parameters(last_, sample))
+      own_ = problem_.parameters(sample);
     last_ = sample;
     return own_;
   }
@@ -228,7 +235,8 @@ template <class T>
 std::optional<Parameters> shared_parameters(const Problem<T>& problem) {
   for (std::int64_t b = 1; b < problem.samples_; b++)
     if (!problem.same_parameters(0, b)) return std::nullopt;
-  return problem.samples_ > 0 ? std::optional<Parameters>(problem.parameters(0)) : std::nullopt;
+  return problem.samples_ > 0 ? std::optional<Parameters>(problem.parameters(0))
+                              : std::nullopt;
 }
 
 using Args = Reader<ffi::RemainingArgs, ffi::AnyBuffer>;
@@ -238,8 +246,9 @@ struct Counted {
   std::int64_t events = 0, under_way = 0;
 };
 
-// Events until `stop` (arrivals before it, if it is a spike that was waited for), and the
-// most spikes that were under way at once. `pending` gets how many were after each spike.
+// Events until `stop` (arrivals before it, if it is a spike that was waited for), and
+// the most spikes that were under way at once. `pending` gets how many were after each
+// spike.
 template <class T>
 Counted count_events(const Problem<T>& problem, const Parameters& parameters,
                      const Sample& sample, double end, std::vector<int>* pending) {
@@ -270,13 +279,15 @@ Counted count_events(const Problem<T>& problem, const Parameters& parameters,
   std::priority_queue<double, std::vector<double>, std::greater<double>> last;
   for (const auto& [b, j] : all_in_order(trace)) {
     const Spike& s = trace.spikes[b][j];
-    while (!last.empty() && (last.top() < s.t || (last.top() == s.t && s.cause != kCrossing)))
+    while (!last.empty() &&
+           (last.top() < s.t || (last.top() == s.t && s.cause != kCrossing)))
       last.pop();
     double longest = -1;
     for (const double d : distinct[s.neuron])
       if (s.t + d > s.t && s.t + d <= end) longest = d;
     if (longest >= 0) last.push(s.t + longest);
-    counted.under_way = std::max(counted.under_way, static_cast<std::int64_t>(last.size()));
+    counted.under_way =
+        std::max(counted.under_way, static_cast<std::int64_t>(last.size()));
     if (pending) pending->push_back(static_cast<int>(last.size()));
   }
   return counted;
@@ -294,15 +305,17 @@ void forward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Rets& ret
     for (const Model& m : problem.models) any |= m.pauses;
     return any;
   }();
-  const bool trains =
-      problem.ask.question == Question::kFirst || problem.ask.question == Question::kTrains;
+  const bool trains = problem.ask.question == Question::kFirst ||
+                      problem.ask.question == Question::kTrains;
   const auto outputs = problem.n_outputs;
   const View status = rets.take(ffi::DataType::S32, {4}, "status");
-  const View times = record ? rets.take(kType<T>, {room}, "times")
-                            : rets.take(kType<T>, {trains ? outputs : 0, h.max_spikes}, "times");
+  const View times =
+      record ? rets.take(kType<T>, {room}, "times")
+             : rets.take(kType<T>, {trains ? outputs : 0, h.max_spikes}, "times");
   const View who = rets.take(ffi::DataType::S32, {record ? room : 0}, "neurons");
   const View under_way = rets.take(ffi::DataType::S32, {record ? room : 0}, "pending");
-  const View seen = rets.take(kType<T>, {states ? problem.n_observe : 0, n, 2}, "states");
+  const View seen =
+      rets.take(kType<T>, {states ? problem.n_observe : 0, n, 2}, "states");
   const View read = rets.take(kType<T>, {reads ? outputs : 0}, "readouts");
   const View spikes = rets.take(ffi::DataType::S32, {h.keeps ? room : 0, 10}, "spikes");
   const View wakes =
@@ -315,19 +328,20 @@ void forward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Rets& ret
   const auto one = [&](std::int64_t b, const Parameters& parameters) {
     const double end = problem.t_end(b);
     const auto observe = problem.observations(b);
-    Sample sample(problem.setting, problem.plan, parameters, problem.ask, problem.wanted,
-                  problem.inputs(b), end, observe);
+    Sample sample(problem.setting, problem.plan, parameters, problem.ask,
+                  problem.wanted, problem.inputs(b), end, observe);
     T* seen_to = states ? seen.template of<T>(b) : nullptr;
     if (states) std::fill_n(seen_to, problem.n_observe * n * 2, T(0));
-    int code = sample.simulate([&](int index, const LaneStates& s, const BlockPlan& plan) {
-      for (int k = 0; k < plan.width; k++) {
-        const int neuron = plan.neurons[k];
-        if (neuron < 0) continue;
-        T* to = seen_to + (index * n + neuron) * 2;
-        to[0] = static_cast<T>(s.now(k).x);
-        to[1] = static_cast<T>(s.now(k).y);
-      }
-    });
+    int code =
+        sample.simulate([&](int index, const LaneStates& s, const BlockPlan& plan) {
+          for (int k = 0; k < plan.width; k++) {
+            const int neuron = plan.neurons[k];
+            if (neuron < 0) continue;
+            T* to = seen_to + (index * n + neuron) * 2;
+            to[0] = static_cast<T>(s.now(k).x);
+            to[1] = static_cast<T>(s.now(k).y);
+          }
+        });
     const Trace& trace = sample.trace();
     std::vector<int> pending;
     const Counted counted =
@@ -343,11 +357,10 @@ void forward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Rets& ret
     if (trains) {
       T* to = times.template of<T>(b);
       std::fill_n(to, outputs * h.max_spikes, static_cast<T>(kInf));
-      each_output_spike(problem.ask, trace,
-                        [&](int slot, int number, std::size_t q, std::size_t j) {
-                          to[slot * h.max_spikes + number] =
-                              static_cast<T>(trace.spikes[q][j].t);
-                        });
+      each_output_spike(
+          problem.ask, trace, [&](int slot, int number, std::size_t q, std::size_t j) {
+            to[slot * h.max_spikes + number] = static_cast<T>(trace.spikes[q][j].t);
+          });
     }
     if (record) {
       T* to = times.template of<T>(b);
@@ -368,8 +381,8 @@ void forward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Rets& ret
     if (reads)
       for (std::int64_t k = 0; k < outputs; k++) {
         const Place& place = problem.plan.places[problem.ask.outputs[k]];
-        read.template of<T>(b)[k] =
-            static_cast<T>(sample.meter(static_cast<std::size_t>(place.block)).value(place.lane));
+        read.template of<T>(b)[k] = static_cast<T>(
+            sample.meter(static_cast<std::size_t>(place.block)).value(place.lane));
       }
     if (!h.keeps) return;
     std::int32_t* number = counts.template of<std::int32_t>(b);
@@ -403,19 +416,24 @@ class Sum {
  public:
   Sum(View view, int parts) : view_(std::move(view)) {
     if (view_.size() == 0) return;
-    std::memset(view_.of<T>(0), 0, static_cast<std::size_t>(view_.count() * view_.size()) * sizeof(T));
+    std::memset(view_.of<T>(0), 0,
+                static_cast<std::size_t>(view_.count() * view_.size()) * sizeof(T));
     if (!view_.own())
       parts_.assign(static_cast<std::size_t>(parts),
-                    std::vector<double>(static_cast<std::size_t>(view_.count() * view_.size()), 0.0));
+                    std::vector<double>(
+                        static_cast<std::size_t>(view_.count() * view_.size()), 0.0));
   }
   bool wanted() const { return view_.size() > 0; }
-  bool same(std::int64_t a, std::int64_t b) const { return view_.place(a) == view_.place(b); }
+  bool same(std::int64_t a, std::int64_t b) const {
+    return view_.place(a) == view_.place(b);
+  }
   void add(int part, std::int64_t sample, std::int64_t k, double value) {
     if (view_.own()) {
       view_.of<T>(sample)[k] += static_cast<T>(value);
       return;
     }
-    parts_[static_cast<std::size_t>(part)][static_cast<std::size_t>(view_.place(sample) * view_.size() + k)] += value;
+    parts_[static_cast<std::size_t>(part)]
+          [static_cast<std::size_t>(view_.place(sample) * view_.size() + k)] += value;
   }
   void finish() {
     if (parts_.empty()) return;
@@ -480,10 +498,11 @@ struct Gradients {
           if (!plan.hears[r * width + lane]) continue;
           const double value = g.delays[r * width + lane];
           if (delays().wanted())
-            delays().add(part, sample,
-                         static_cast<std::int64_t>(plan.senders[r]) * problem.plan.n_neurons +
-                             plan.neurons[lane],
-                         value);
+            delays().add(
+                part, sample,
+                static_cast<std::int64_t>(plan.senders[r]) * problem.plan.n_neurons +
+                    plan.neurons[lane],
+                value);
           if (axonal().wanted()) axonal().add(part, sample, plan.senders[r], value);
         }
     }
@@ -491,24 +510,24 @@ struct Gradients {
 };
 
 template <class T>
-void backward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Args& args, Rets& rets,
-                      ffi::Span<const std::int64_t> wanted) {
+void backward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Args& args,
+                      Rets& rets, ffi::Span<const std::int64_t> wanted) {
   const Header& h = problem.header;
   const std::int64_t n = h.n_neurons, room = h.max_events;
   const auto outputs = problem.n_outputs;
   const bool record = problem.ask.question == Question::kRecord;
   const bool states = problem.ask.question == Question::kStates;
   const bool reads = problem.ask.question == Question::kReading;
-  const bool trains =
-      problem.ask.question == Question::kFirst || problem.ask.question == Question::kTrains;
+  const bool trains = problem.ask.question == Question::kFirst ||
+                      problem.ask.question == Question::kTrains;
   bool pauses = false;
   for (const Model& m : problem.models) pauses |= m.pauses;
   const View spikes = args.take(ffi::DataType::S32, {room, 10}, "spikes");
   const View wakes = args.take(ffi::DataType::S32, {pauses ? room : 0, 8}, "wakes");
   const View counts = args.take(ffi::DataType::S32, {n, 2}, "counts");
-  const View by_times = record ? args.take(kType<T>, {room}, "cotangents")
-                               : args.take(kType<T>, {trains ? outputs : 0, h.max_spikes},
-                                           "cotangents");
+  const View by_times =
+      record ? args.take(kType<T>, {room}, "cotangents")
+             : args.take(kType<T>, {trains ? outputs : 0, h.max_spikes}, "cotangents");
   const View by_states =
       args.take(kType<T>, {states ? problem.n_observe : 0, n, 2}, "cotangents");
   const View by_read = args.take(kType<T>, {reads ? outputs : 0}, "cotangents");
@@ -565,23 +584,24 @@ void backward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Args& ar
       std::memcpy(trace.spikes[q].data(), from, trace.spikes[q].size() * sizeof(Spike));
       from += trace.spikes[q].size() * 10;
       trace.wakes[q].resize(static_cast<std::size_t>(count[2 * q + 1]));
-      std::memcpy(trace.wakes[q].data(), wake_from, trace.wakes[q].size() * sizeof(Wake));
+      std::memcpy(trace.wakes[q].data(), wake_from,
+                  trace.wakes[q].size() * sizeof(Wake));
       wake_from += trace.wakes[q].size() * 8;
       times.spikes[q].assign(trace.spikes[q].size(), 0.0);
       known.push_back(&trace.spikes[q]);
     }
     if (trains) {
       const T* by = by_times.template of<T>(b);
-      each_output_spike(problem.ask, trace,
-                        [&](int slot, int k, std::size_t q, std::size_t j) {
-                          times.spikes[q][j] =
-                              static_cast<double>(by[slot * h.max_spikes + k]);
-                        });
+      each_output_spike(
+          problem.ask, trace, [&](int slot, int k, std::size_t q, std::size_t j) {
+            times.spikes[q][j] = static_cast<double>(by[slot * h.max_spikes + k]);
+          });
     }
     if (record) {
       std::int64_t k = 0;
       for (const auto& [q, j] : all_in_order(trace))
-        if (k < room) times.spikes[q][j] = static_cast<double>(by_times.template of<T>(b)[k++]);
+        if (k < room)
+          times.spikes[q][j] = static_cast<double>(by_times.template of<T>(b)[k++]);
     }
     const T* by_state = states ? by_states.template of<T>(b) : nullptr;
     const auto observed = [&](int index, int neuron, int column) {
@@ -598,23 +618,26 @@ void backward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Args& ar
               by_read.template of<T>(b)[problem.ask.slot[plan.neurons[lane]]]);
       const bool watched = states && !output_lanes(problem.ask, plan).empty();
       const Sources sources{&inputs, &known, watched ? &observe : nullptr};
-      Story story{&plan, &parameters.blocks[q], {}, &trace.spikes[q], &trace.wakes[q],
-                  problem.setting.t0, end};
+      Story story{&plan,           &parameters.blocks[q], {}, &trace.spikes[q],
+                  &trace.wakes[q], problem.setting.t0,    end};
       std::vector<Arrival> arrivals;
       Cursor cursor;
-      gather(problem.plan, parameters, static_cast<int>(q), sources, end, end, cursor, arrivals);
+      gather(problem.plan, parameters, static_cast<int>(q), sources, end, end, cursor,
+             arrivals);
       story.events = sequence(problem.plan, parameters, static_cast<int>(q), arrivals,
                               trace.spikes[q], end);
       if (found[q].bias.empty()) found[q].reset(plan, delays);
-      BlockBack(story, static_cast<int>(q), problem.setting, wish, meter, read, observed,
-                watched, found[q], times);
+      BlockBack(story, static_cast<int>(q), problem.setting, wish, meter, read,
+                observed, watched, found[q], times);
     }
     if (gradients.times().wanted())
       for (const Input& in : inputs)
-        gradients.times().add(part, b, in.index, times.inputs[static_cast<std::size_t>(in.index)]);
+        gradients.times().add(part, b, in.index,
+                              times.inputs[static_cast<std::size_t>(in.index)]);
     if (gradients.observe().wanted())
       for (std::int64_t j = 0; j < problem.n_observe; j++)
-        gradients.observe().add(part, b, j, times.observations[static_cast<std::size_t>(j)]);
+        gradients.observe().add(part, b, j,
+                                times.observations[static_cast<std::size_t>(j)]);
   };
   const auto work = [&](int part) {
     Packed<T> packed(problem, shared ? &*shared : nullptr);
@@ -659,9 +682,9 @@ inline std::pair<std::vector<std::int64_t>, std::int64_t> batches_of(
 }
 
 template <class T>
-ffi::Error forward(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingRets rets,
-                   ffi::Span<const std::int64_t> batch, ffi::Span<const std::int64_t> ints,
-                   ffi::Span<const double> reals) {
+ffi::Error forward(ffi::ThreadPool pool, ffi::RemainingArgs args,
+                   ffi::RemainingRets rets, ffi::Span<const std::int64_t> batch,
+                   ffi::Span<const std::int64_t> ints, ffi::Span<const double> reals) {
   return guarded([&] {
     const auto [sizes, samples] = batches_of(batch);
     Args reader(args, sizes);
@@ -672,9 +695,10 @@ ffi::Error forward(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::Remaining
 }
 
 template <class T>
-ffi::Error backward(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingRets rets,
-                    ffi::Span<const std::int64_t> batch, ffi::Span<const std::int64_t> ints,
-                    ffi::Span<const double> reals, ffi::Span<const std::int64_t> wanted) {
+ffi::Error backward(ffi::ThreadPool pool, ffi::RemainingArgs args,
+                    ffi::RemainingRets rets, ffi::Span<const std::int64_t> batch,
+                    ffi::Span<const std::int64_t> ints, ffi::Span<const double> reals,
+                    ffi::Span<const std::int64_t> wanted) {
   return guarded([&] {
     const auto [sizes, samples] = batches_of(batch);
     Args reader(args, sizes);

@@ -21,14 +21,14 @@ inline double turning_point(double a, double b, double u, double k) {
   return std::fabs(x) < 1e-6 ? r * (1 - x / 2) : std::log1p(x) / (a - b);
 }
 
-// Time in [0, h] at which `after(t)` first rises through 0: 0 if it is not negative now,
-// inf if it does not rise through 0. `now` and `end` are the gap at 0 and at h, `turn` is
-// the time of its extremum (asked for where the end does not tell), `third` bounds the
-// third derivative.
+// Time in [0, h] at which `after(t)` first rises through 0: 0 if it is not negative
+// now, inf if it does not rise through 0. `now` and `end` are the gap at 0 and at h,
+// `turn` is the time of its extremum (asked for where the end does not tell), `third`
+// bounds the third derivative.
 //
-// Between now, the extremum and h the gap is monotone, so the interval in which it rises
-// brackets the crossing. The search goes on to the root of the parabola with the gap's
-// value, slope and curvature, and halves the bracket where that leaves it.
+// Between now, the extremum and h the gap is monotone, so the interval in which it
+// rises brackets the crossing. The search goes on to the root of the parabola with the
+// gap's value, slope and curvature, and halves the bracket where that leaves it.
 template <class After, class Turn>
 double first_rise(Gap now, Gap end, double h, double third, After after, Turn turn) {
   if (now.value >= 0) return 0;
@@ -41,8 +41,10 @@ double first_rise(Gap now, Gap end, double h, double third, After after, Turn tu
   double t = 0, before = kInf;
   Gap gap = now;
   for (int k = 0; k < 100; k++) {
-    if (gap.value >= 0) high = t;
-    else low = t;
+    if (gap.value >= 0)
+      high = t;
+    else
+      low = t;
     const double square = gap.rate * gap.rate - 2 * gap.value * gap.bend;
     const double root = square > 0 ? std::sqrt(square) : 0;
     const double span = root > 0 ? gap.rate + root : 2 * gap.rate;

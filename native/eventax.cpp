@@ -9,23 +9,23 @@ namespace ffi = xla::ffi;
 
 namespace {
 
-#define EVENTAX_HANDLERS(bits, T)                                                 \
-  XLA_FFI_DEFINE_HANDLER(forward_##bits, eventax::forward<T>,                     \
-                         ffi::Ffi::Bind()                                         \
-                             .Ctx<ffi::ThreadPool>()                              \
-                             .RemainingArgs()                                     \
-                             .RemainingRets()                                     \
-                             .Attr<ffi::Span<const std::int64_t>>("batch")        \
-                             .Attr<ffi::Span<const std::int64_t>>("ints")         \
-                             .Attr<ffi::Span<const double>>("reals"));            \
-  XLA_FFI_DEFINE_HANDLER(backward_##bits, eventax::backward<T>,                   \
-                         ffi::Ffi::Bind()                                         \
-                             .Ctx<ffi::ThreadPool>()                              \
-                             .RemainingArgs()                                     \
-                             .RemainingRets()                                     \
-                             .Attr<ffi::Span<const std::int64_t>>("batch")        \
-                             .Attr<ffi::Span<const std::int64_t>>("ints")         \
-                             .Attr<ffi::Span<const double>>("reals")              \
+#define EVENTAX_HANDLERS(bits, T)                                          \
+  XLA_FFI_DEFINE_HANDLER(forward_##bits, eventax::forward<T>,              \
+                         ffi::Ffi::Bind()                                  \
+                             .Ctx<ffi::ThreadPool>()                       \
+                             .RemainingArgs()                              \
+                             .RemainingRets()                              \
+                             .Attr<ffi::Span<const std::int64_t>>("batch") \
+                             .Attr<ffi::Span<const std::int64_t>>("ints")  \
+                             .Attr<ffi::Span<const double>>("reals"));     \
+  XLA_FFI_DEFINE_HANDLER(backward_##bits, eventax::backward<T>,            \
+                         ffi::Ffi::Bind()                                  \
+                             .Ctx<ffi::ThreadPool>()                       \
+                             .RemainingArgs()                              \
+                             .RemainingRets()                              \
+                             .Attr<ffi::Span<const std::int64_t>>("batch") \
+                             .Attr<ffi::Span<const std::int64_t>>("ints")  \
+                             .Attr<ffi::Span<const double>>("reals")       \
                              .Attr<ffi::Span<const std::int64_t>>("wanted"))
 
 EVENTAX_HANDLERS(32, float);

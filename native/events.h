@@ -1,4 +1,5 @@
-// What happens in a network: arrivals known beforehand, spikes and wakes that are found.
+// What happens in a network: arrivals known beforehand, spikes and wakes that are
+// found.
 #pragma once
 
 #include <algorithm>
@@ -23,8 +24,8 @@ struct Input {
   int channel, index;  // where it stands in the user's array
 };
 
-// A spike. `seq` is its number in its block's sequence of events if the block is cyclic,
-// else that of the next event.
+// A spike. `seq` is its number in its block's sequence of events if the block is
+// cyclic, else that of the next event.
 struct Spike {
   double t;
   double x, y;  // state just before its reset
@@ -54,10 +55,10 @@ enum Source { kInput, kUpstream, kOwn, kObservation };
 // Something that reaches a block at a time known beforehand.
 struct Arrival {
   double t;
-  std::int32_t order;   // at one time: the sender; observations last
-  std::int32_t row;     // of the sender in the block
-  std::int32_t reach;   // which of the sender's delays
-  std::int32_t index;   // of the input, of the spike in its block, or of the observation
+  std::int32_t order;  // at one time: the sender; observations last
+  std::int32_t row;    // of the sender in the block
+  std::int32_t reach;  // which of the sender's delays
+  std::int32_t index;  // of the input, of the spike in its block, or of the observation
   std::int16_t source;  // see Source
   std::int16_t block;   // of an upstream spike
 
@@ -101,12 +102,12 @@ void send(const Block& block, const BlockPlan& plan, int sender, double t, doubl
   }
 }
 
-// Arrivals that are known before a block is simulated: inputs, spikes of blocks before it,
-// and observations, merged in order of time. `observe` are sorted (time, index).
+// Arrivals that are known before a block is simulated: inputs, spikes of blocks before
+// it, and observations, merged in order of time. `observe` are sorted (time, index).
 struct Sources {
   const std::vector<Input>* inputs;
   const std::vector<const std::vector<Spike>*>* spikes;  // by block, null: not known
-  const std::vector<std::pair<double, int>>* observe;  // null: not of this block
+  const std::vector<std::pair<double, int>>* observe;    // null: not of this block
 };
 
 inline void append_sorted(std::vector<Arrival>& all, std::size_t from) {
@@ -114,7 +115,8 @@ inline void append_sorted(std::vector<Arrival>& all, std::size_t from) {
     std::stable_sort(all.begin() + from, all.end());
 }
 
-// Adds what is fired in [from, until) (a range for each source) to `arrivals`, in order.
+// Adds what is fired in [from, until) (a range for each source) to `arrivals`, in
+// order.
 struct Cursor {
   std::size_t input = 0, observation = 0;
   std::vector<std::size_t> spike;
@@ -136,8 +138,10 @@ inline void gather(const Plan& plan, const Parameters& parameters, int b,
     sorted = arrivals.size();
   };
   const auto take = [&](const Arrival& a) {
-    if (a.t <= until) arrivals.push_back(a);
-    else cursor.later.push_back(a);
+    if (a.t <= until)
+      arrivals.push_back(a);
+    else
+      cursor.later.push_back(a);
   };
   if (!cursor.later.empty()) {
     std::vector<Arrival> later;
@@ -165,7 +169,8 @@ inline void gather(const Plan& plan, const Parameters& parameters, int b,
   }
   if (!sources.observe) return;
   const auto& observe = *sources.observe;
-  for (; cursor.observation < observe.size() && observe[cursor.observation].first <= until;
+  for (; cursor.observation < observe.size() &&
+         observe[cursor.observation].first <= until;
        cursor.observation++)
     arrivals.push_back({observe[cursor.observation].first, plan.n_senders, -1, 0,
                         observe[cursor.observation].second, kObservation, 0});
@@ -173,8 +178,8 @@ inline void gather(const Plan& plan, const Parameters& parameters, int b,
 }
 
 // The whole sequence of a block's events, when its spikes are known already.
-inline std::vector<Event> sequence(const Plan& plan, const Parameters& parameters, int b,
-                                   const std::vector<Arrival>& arrivals,
+inline std::vector<Event> sequence(const Plan& plan, const Parameters& parameters,
+                                   int b, const std::vector<Arrival>& arrivals,
                                    const std::vector<Spike>& spikes, double end) {
   std::vector<Event> events;
   const bool cyclic = plan.blocks[b].cyclic;
@@ -194,11 +199,14 @@ inline std::vector<Event> sequence(const Plan& plan, const Parameters& parameter
       events.push_back({{}, static_cast<int>(spike++)});
       continue;
     }
-    const bool mine = !own.empty() && (next >= arrivals.size() || own.top() < arrivals[next]);
+    const bool mine =
+        !own.empty() && (next >= arrivals.size() || own.top() < arrivals[next]);
     if (!mine && next >= arrivals.size()) break;
     events.push_back({mine ? own.top() : arrivals[next], -1});
-    if (mine) own.pop();
-    else next++;
+    if (mine)
+      own.pop();
+    else
+      next++;
   }
   return events;
 }

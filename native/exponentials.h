@@ -41,8 +41,8 @@ EVENTAX_INLINE double lost(double x) {
   p = p * r * r + r;  // exp(r) - 1
   std::int64_t bits = 0;
   std::memcpy(&bits, &shifted, sizeof(bits));
-  bits = static_cast<std::int64_t>(
-      (static_cast<std::uint64_t>(bits) << 52) + 0x3ff0000000000000ULL);
+  bits = static_cast<std::int64_t>((static_cast<std::uint64_t>(bits) << 52) +
+                                   0x3ff0000000000000ULL);
   double power = 0;
   std::memcpy(&power, &bits, sizeof(power));
   return (1.0 - power) - power * p;

@@ -102,7 +102,8 @@ class LaneStates {
     for (const auto& p : block_->populations) p->receive(l_, row);
   }
   State received(int lane, double w) const {
-    return l_.hears[lane] > 0 ? of(lane).received(within(lane), now(lane), w) : now(lane);
+    return l_.hears[lane] > 0 ? of(lane).received(within(lane), now(lane), w)
+                              : now(lane);
   }
 
  private:

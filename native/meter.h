@@ -1,4 +1,5 @@
-// Readouts: the integral or the highest value of a potential, kept up to date on the way.
+// Readouts: the integral or the highest value of a potential, kept up to date on the
+// way.
 #pragma once
 
 #include <cmath>
@@ -21,7 +22,8 @@ struct Peak {
 
 class Meter {
  public:
-  Meter(Reading reading, double rho, double t0) : reading_(reading), rho_(rho), t0_(t0) {}
+  Meter(Reading reading, double rho, double t0)
+      : reading_(reading), rho_(rho), t0_(t0) {}
 
   // The lanes that are asked about.
   void watch(int width, std::vector<int> lanes) {
@@ -36,7 +38,9 @@ class Meter {
     return reading_ == Reading::kIntegral ? sums_[lane] : peaks_[lane].value;
   }
   const Peak& peak(int lane) const { return peaks_[lane]; }
-  Gauge gauge(double t) const { return {rho_, rho_ > 0 ? std::exp(-rho_ * (t - t0_)) : 1}; }
+  Gauge gauge(double t) const {
+    return {rho_, rho_ > 0 ? std::exp(-rho_ * (t - t0_)) : 1};
+  }
 
   // Everybody goes from t on for h; those in `apart` say so themselves.
   void way(const LaneStates& s, double t, double h, int pass,
@@ -65,8 +69,8 @@ class Meter {
                 int pass, int part) {
     if (!on()) return;
     if (reading_ == Reading::kIntegral)
-      sums_[lane] +=
-          s.of(lane).lane_integral(s.within(lane), now, h, s.mode_of(lane, mode), gauge(t));
+      sums_[lane] += s.of(lane).lane_integral(s.within(lane), now, h,
+                                              s.mode_of(lane, mode), gauge(t));
     else
       highest(s, lane, now, h, mode, pass, part);
   }

@@ -60,7 +60,8 @@ class View {
 
  private:
   [[noreturn]] static void fail(const char* name, const char* what) {
-    throw BadArray(std::string("eventax: ") + name + " has an unexpected " + what + ".");
+    throw BadArray(std::string("eventax: ") + name + " has an unexpected " + what +
+                   ".");
   }
 
   char* data_ = nullptr;
@@ -75,15 +76,18 @@ class Reader {
   Reader(Arrays& arrays, std::vector<std::int64_t> batches)
       : arrays_(arrays), batches_(std::move(batches)) {}
 
-  View take(ffi::DataType type, const std::vector<std::int64_t>& own, const char* name) {
+  View take(ffi::DataType type, const std::vector<std::int64_t>& own,
+            const char* name) {
     auto found = arrays_.template get<Buffer>(next_++);
-    if (found.has_error()) throw BadArray(std::string("eventax: ") + name + " is missing.");
+    if (found.has_error())
+      throw BadArray(std::string("eventax: ") + name + " is missing.");
     return view(*found, type, own, name);
   }
   // The own axes of the array that comes next.
   std::vector<std::int64_t> shape(const char* name) {
     auto found = arrays_.template get<Buffer>(next_);
-    if (found.has_error()) throw BadArray(std::string("eventax: ") + name + " is missing.");
+    if (found.has_error())
+      throw BadArray(std::string("eventax: ") + name + " is missing.");
     const auto dims = dims_of(*found);
     if (dims.size() < batches_.size())
       throw BadArray(std::string("eventax: ") + name + " has an unexpected shape.");
@@ -91,17 +95,26 @@ class Reader {
   }
 
  private:
-  static ffi::Span<const std::int64_t> dims_of(ffi::AnyBuffer& b) { return b.dimensions(); }
+  static ffi::Span<const std::int64_t> dims_of(ffi::AnyBuffer& b) {
+    return b.dimensions();
+  }
   static ffi::Span<const std::int64_t> dims_of(ffi::Result<ffi::AnyBuffer>& b) {
     return b->dimensions();
   }
   View view(ffi::AnyBuffer b, ffi::DataType type, const std::vector<std::int64_t>& own,
             const char* name) {
-    return {b.untyped_data(), b.dimensions(), b.element_type(), type, batches_, own, name};
+    return {
+        b.untyped_data(), b.dimensions(), b.element_type(), type, batches_, own, name};
   }
   View view(ffi::Result<ffi::AnyBuffer> b, ffi::DataType type,
             const std::vector<std::int64_t>& own, const char* name) {
-    return {b->untyped_data(), b->dimensions(), b->element_type(), type, batches_, own, name};
+    return {b->untyped_data(),
+            b->dimensions(),
+            b->element_type(),
+            type,
+            batches_,
+            own,
+            name};
   }
 
   Arrays& arrays_;

@@ -18,10 +18,11 @@ enum Kind { kLi = 0, kLif = 1, kAlif = 2, kQif = 3 };
 struct Model {
   int kind = 0;
   int size = 0;
-  Mode first, then;      // of a pause
+  Mode first, then;  // of a pause
   bool pauses = false;
-  bool trains = false;   // time constants
-  bool spread = false;   // a value of each time constant for every neuron, else one for all
+  bool trains = false;  // time constants
+  bool spread =
+      false;  // a value of each time constant for every neuron, else one for all
   std::vector<double> fixed;  // (constants, size)
   std::vector<double> rest;   // (size): length of a pause, or empty
   int n_fixed = 0;
@@ -46,12 +47,12 @@ struct Reach {
 };
 
 struct Block {
-  std::vector<double> weights;             // (rows, width)
-  std::vector<double> rest;                // by lane: length of a pause
-  std::vector<State> start;                // by lane
-  std::vector<std::vector<Reach>> reaches; // by row, in ascending order; empty without
+  std::vector<double> weights;              // (rows, width)
+  std::vector<double> rest;                 // by lane: length of a pause
+  std::vector<State> start;                 // by lane
+  std::vector<std::vector<Reach>> reaches;  // by row, in ascending order; empty without
   std::vector<std::unique_ptr<Population>> populations;
-  std::vector<int> population_of;          // by lane
+  std::vector<int> population_of;  // by lane
   bool pauses = false, jumps = false, fires = false;
 };
 
@@ -75,24 +76,31 @@ inline std::unique_ptr<Population> make_population(const Model& model, const Gro
         continue;
       }
       const int member = g.members[k];
-      for (int j = 0; j < model.n_fixed; j++) fixed[j] = model.fixed[j * model.size + member];
-      Neuron::constants(tau_1[model.spread ? member : 0], tau_2[model.spread ? member : 0],
-                        bias[member], fixed.data(), c.data(), g.width, k);
+      for (int j = 0; j < model.n_fixed; j++)
+        fixed[j] = model.fixed[j * model.size + member];
+      Neuron::constants(tau_1[model.spread ? member : 0],
+                        tau_2[model.spread ? member : 0], bias[member], fixed.data(),
+                        c.data(), g.width, k);
     }
     const Pause pause{model.first, model.then, model.pauses};
     using Kept = typename PopulationOf<Neuron>::type;
     return std::make_unique<Kept>(g.first, g.size, g.width, pause, std::move(c));
   };
   switch (model.kind) {
-    case kLi: return build(Li{});
-    case kLif: return build(Lif{});
-    case kAlif: return build(Alif{});
-    default: return build(Qif{});
+    case kLi:
+      return build(Li{});
+    case kLif:
+      return build(Lif{});
+    case kAlif:
+      return build(Alif{});
+    default:
+      return build(Qif{});
   }
 }
 
 template <class T>
-Parameters pack(const Plan& plan, const std::vector<Model>& models, const Arrays<T>& arrays) {
+Parameters pack(const Plan& plan, const std::vector<Model>& models,
+                const Arrays<T>& arrays) {
   Parameters parameters;
   parameters.delayed = arrays.delays || arrays.axonal;
   parameters.blocks.resize(plan.blocks.size());

@@ -14,12 +14,12 @@ struct Group {
 };
 
 struct BlockPlan {
-  bool cyclic = false;           // its neurons hear each other
-  int width = 0;                 // lanes, padding included
-  std::vector<int> neurons;      // by lane, -1 for padding
+  bool cyclic = false;       // its neurons hear each other
+  int width = 0;             // lanes, padding included
+  std::vector<int> neurons;  // by lane, -1 for padding
   std::vector<Group> groups;
-  std::vector<int> senders;      // by row: whom anybody here hears
-  std::vector<int> row_of;       // by sender, -1 if nobody here hears it
+  std::vector<int> senders;         // by row: whom anybody here hears
+  std::vector<int> row_of;          // by sender, -1 if nobody here hears it
   std::vector<std::uint8_t> hears;  // (rows, width)
 };
 
@@ -37,8 +37,9 @@ struct Plan {
 
 namespace detail {
 
-// Strongly connected components of "is heard by" (Tarjan), numbered so that senders have
-// higher numbers than those who hear them. Without recursion: a network may be deep.
+// Strongly connected components of "is heard by" (Tarjan), numbered so that senders
+// have higher numbers than those who hear them. Without recursion: a network may be
+// deep.
 inline std::vector<int> components(int n, const std::vector<std::vector<int>>& hears) {
   std::vector<int> component(n, -1), order(n, -1), low(n, 0), stack, path, at(n, 0);
   int found = 0, visited = 0;
@@ -75,12 +76,13 @@ inline std::vector<int> components(int n, const std::vector<std::vector<int>>& h
 
 }  // namespace detail
 
-// `mask` is (senders, neurons), rows are senders, neurons first. `population` and `member`
-// tell each neuron's model and its number there. `jumps` are neurons whose gap an arrival
-// changes at once: for them the order of arrivals at one time counts, so that a network in
-// which one hears more than one block (or inputs too) is one block.
+// `mask` is (senders, neurons), rows are senders, neurons first. `population` and
+// `member` tell each neuron's model and its number there. `jumps` are neurons whose gap
+// an arrival changes at once: for them the order of arrivals at one time counts, so
+// that a network in which one hears more than one block (or inputs too) is one block.
 inline Plan make_plan(int n_neurons, int n_senders, const bool* mask,
-                      const std::vector<int>& population, const std::vector<int>& member,
+                      const std::vector<int>& population,
+                      const std::vector<int>& member,
                       const std::vector<std::uint8_t>& jumps) {
   Plan plan;
   plan.n_neurons = n_neurons;
@@ -96,8 +98,10 @@ inline Plan make_plan(int n_neurons, int n_senders, const bool* mask,
         if (s == k) own[k] = 1;
       }
   std::vector<int> component = detail::components(n_neurons, hears);
-  const int n_components = n_neurons ? *std::max_element(component.begin(), component.end()) + 1 : 0;
-  std::vector<int> size(n_components, 0), cyclic(n_components, 0), level(n_components, 0);
+  const int n_components =
+      n_neurons ? *std::max_element(component.begin(), component.end()) + 1 : 0;
+  std::vector<int> size(n_components, 0), cyclic(n_components, 0),
+      level(n_components, 0);
   for (int k = 0; k < n_neurons; k++) {
     size[component[k]]++;
     cyclic[component[k]] |= own[k];
@@ -109,7 +113,8 @@ inline Plan make_plan(int n_neurons, int n_senders, const bool* mask,
   for (int c = n_components - 1; c >= 0; c--)
     for (const int k : by_component[c])
       for (const int r : hears[k])
-        if (component[r] != c) level[component[r]] = std::max(level[component[r]], level[c] + 1);
+        if (component[r] != c)
+          level[component[r]] = std::max(level[component[r]], level[c] + 1);
   // A cyclic component is a block of its own, the others of a level are one.
   struct Key {
     int level, cyclic, component;

@@ -9,8 +9,8 @@
 
 namespace eventax {
 
-constexpr int kVector = 8;   // lanes are padded to full vectors of doubles
-constexpr int kChunk = 32;   // lanes that are asked together whether they may fire
+constexpr int kVector = 8;  // lanes are padded to full vectors of doubles
+constexpr int kChunk = 32;  // lanes that are asked together whether they may fire
 
 // What is known of one neuron between events, and its adjoint.
 struct State {
@@ -30,10 +30,10 @@ struct Pause {
 
 // State of all lanes of a block, and who pauses. 1 for yes, 0 for no.
 struct Lanes {
-  double *x, *y;            // now
-  double *x_end, *y_end;    // at the end of the way
-  double* may;              // not negative: may fire on the way
-  std::uint8_t* flags;      // by chunk: whether anyone may
+  double *x, *y;          // now
+  double *x_end, *y_end;  // at the end of the way
+  double* may;            // not negative: may fire on the way
+  std::uint8_t* flags;    // by chunk: whether anyone may
   double *free_x, *free_y, *hears, *awake;
 };
 
@@ -61,8 +61,8 @@ class Population {
   int width() const { return width_; }
   const Pause& pause() const { return pause_; }
 
-  // All lanes: `row` arrives (null: nothing), then everybody goes on for h. Notes who may
-  // fire on the way, and returns whether anyone may.
+  // All lanes: `row` arrives (null: nothing), then everybody goes on for h. Notes who
+  // may fire on the way, and returns whether anyone may.
   virtual bool scan(const Lanes& lanes, double h, const double* row) const = 0;
   // The same in two parts, without notes.
   virtual void go(const Lanes& lanes, double h) const = 0;
@@ -87,20 +87,21 @@ class Population {
   // Whether the way back needs states, to trained time constants for instance.
   virtual bool needs_states(bool trains_time_constants) const = 0;
 
-  // Way back: adjoints at the end of a way of length h become those at its start. `start`
-  // are states there (null where not needed), `by_integral` cotangents of integrals by
-  // lane (null: none).
-  virtual void go_back(const Lanes& lanes, const Adjoints& a, double h, const Lanes* start,
-                       const Gauge& gauge, const double* by_integral,
-                       bool trains) const = 0;
+  // Way back: adjoints at the end of a way of length h become those at its start.
+  // `start` are states there (null where not needed), `by_integral` cotangents of
+  // integrals by lane (null: none).
+  virtual void go_back(const Lanes& lanes, const Adjoints& a, double h,
+                       const Lanes* start, const Gauge& gauge,
+                       const double* by_integral, bool trains) const = 0;
   // Through an arrival of `row`: adds to the gradient of its weights, and returns the
   // cotangent of its time if `timed`; by lane too in `by_delay`, if not null.
   virtual double arrival_back(const Lanes& lanes, const Adjoints& a, const Lanes* start,
                               const double* row, double* gradient, bool timed,
                               double* by_delay) const = 0;
   // The same two for one lane. `l` is its adjoint.
-  virtual void lane_back(int k, State s, double h, Mode mode, State& l, const Adjoints& a,
-                         const Gauge& gauge, double by_integral, bool trains) const = 0;
+  virtual void lane_back(int k, State s, double h, Mode mode, State& l,
+                         const Adjoints& a, const Gauge& gauge, double by_integral,
+                         bool trains) const = 0;
   virtual double lane_arrival_back(int k, State s, double w, Mode mode, State l,
                                    double& gradient) const = 0;
   virtual State fired_back(int k, State s, State l) const = 0;
@@ -133,8 +134,10 @@ class ClosedForm final : public Population {
   bool scan(const Lanes& lanes, double h, const double* row) const override {
     const bool pauses = pause().ever;
     if (uniform_)
-      return pauses ? scan<true, true>(lanes, h, row) : scan<true, false>(lanes, h, row);
-    return pauses ? scan<false, true>(lanes, h, row) : scan<false, false>(lanes, h, row);
+      return pauses ? scan<true, true>(lanes, h, row)
+                    : scan<true, false>(lanes, h, row);
+    return pauses ? scan<false, true>(lanes, h, row)
+                  : scan<false, false>(lanes, h, row);
   }
 
   void go(const Lanes& l, double h) const override {
@@ -233,8 +236,9 @@ class ClosedForm final : public Population {
     }
   }
 
-  double arrival_back(const Lanes& l, const Adjoints& a, const Lanes*, const double* row,
-                      double* gradient, bool timed, double* by_delay) const override {
+  double arrival_back(const Lanes& l, const Adjoints& a, const Lanes*,
+                      const double* row, double* gradient, bool timed,
+                      double* by_delay) const override {
     if (uniform_ && !pause().ever && !by_delay)
       return timed ? arrive_back<true>(a, row, gradient)
                    : arrive_back<false>(a, row, gradient);
@@ -280,7 +284,8 @@ class ClosedForm final : public Population {
     if (mode.deaf) return 0;
     const Neuron n = lane(k);
     gradient += n.heard(l.x, l.y);
-    return (mode.hold_x ? 0 : l.x * n.x_shift(w)) + (mode.hold_y ? 0 : l.y * n.y_shift(w));
+    return (mode.hold_x ? 0 : l.x * n.x_shift(w)) +
+           (mode.hold_y ? 0 : l.y * n.y_shift(w));
   }
 
   State fired_back(int k, State, State l) const override {
@@ -320,9 +325,9 @@ class ClosedForm final : public Population {
     return {l.awake[f] == 0, l.free_x[f] == 0, l.free_y[f] == 0, l.hears[f] == 0};
   }
 
-  // Not negative where the gap may reach 0 within h. The rate u of a gap that turns from
-  // rising to falling is convex until its zero, so its chord bounds what it rises by:
-  // u^2 h / (2 (u - u_end)).
+  // Not negative where the gap may reach 0 within h. The rate u of a gap that turns
+  // from rising to falling is convex until its zero, so its chord bounds what it rises
+  // by: u^2 h / (2 (u - u_end)).
   static EVENTAX_INLINE double rise(const Neuron& n, double x, double y, double xe,
                                     double ye, double h) {
     const double g = n.gap(x, y), ge = n.gap(xe, ye);
@@ -341,7 +346,8 @@ class ClosedForm final : public Population {
     for (int from = 0; from < width(); from += kChunk) {
       const int n = width() - from < kChunk ? width() - from : kChunk;
       const bool flag =
-          row ? chunk<kUniform, kPauses, true>(l, h, row + first(), from, n, shared, way)
+          row ? chunk<kUniform, kPauses, true>(l, h, row + first(), from, n, shared,
+                                               way)
               : chunk<kUniform, kPauses, false>(l, h, nullptr, from, n, shared, way);
       l.flags[(first() + from) / kVector] = flag;
       any |= flag;
@@ -354,10 +360,8 @@ class ClosedForm final : public Population {
     const Neuron shared = lane(0);
     const Way way = shared.way(h);
     const int f = first(), n = width();
-    const double *__restrict x = l.x + f, *__restrict y = l.y + f,
-                 *__restrict free_x = l.free_x + f, *__restrict free_y = l.free_y + f,
-                 *__restrict c = c_.data();
-    double *__restrict x_end = l.x_end + f, *__restrict y_end = l.y_end + f;
+    const double* __restrict x = l.x + f, * __restrict y = l.y + f, * __restrict free_x = l.free_x + f, * __restrict free_y = l.free_y + f, * __restrict c = c_.data();
+    double* __restrict x_end = l.x_end + f, * __restrict y_end = l.y_end + f;
     for (int k = 0; k < n; k++) {
       const Neuron m = neuron<kUniform>(shared, c, n, k);
       const Way w = way_of<kUniform>(m, way, h);
@@ -372,10 +376,8 @@ class ClosedForm final : public Population {
     const Neuron shared = lane(0);
     const Way way = shared.way(h);
     const int f = first(), n = width();
-    const double *__restrict free_x = l.free_x + f, *__restrict free_y = l.free_y + f,
-                 *__restrict c = c_.data();
-    double *__restrict lx = a.lx + f, *__restrict ly = a.ly + f,
-               *__restrict bias = a.bias + f;
+    const double* __restrict free_x = l.free_x + f, * __restrict free_y = l.free_y + f, * __restrict c = c_.data();
+    double* __restrict lx = a.lx + f, * __restrict ly = a.ly + f, * __restrict bias = a.bias + f;
     for (int k = 0; k < n; k++) {
       const Neuron m = neuron<kUniform>(shared, c, n, k);
       const Way w = way_of<kUniform>(m, way, h);
@@ -393,8 +395,7 @@ class ClosedForm final : public Population {
   double arrive_back(const Adjoints& a, const double* row, double* gradient) const {
     const Neuron shared = lane(0);
     const int f = first(), n = width();
-    const double *__restrict lx = a.lx + f, *__restrict ly = a.ly + f,
-                 *__restrict w = row + f, *__restrict c = c_.data();
+    const double* __restrict lx = a.lx + f, * __restrict ly = a.ly + f, * __restrict w = row + f, * __restrict c = c_.data();
     double* __restrict g = gradient + f;
     double by_time = 0;
 #pragma omp simd reduction(+ : by_time)
@@ -406,27 +407,30 @@ class ClosedForm final : public Population {
     return by_time;
   }
 
-  // A lane, of which all share the time constants or each has its own; and what a length
-  // does to it. By value, so that nothing in a loop over lanes is in memory.
+  // A lane, of which all share the time constants or each has its own; and what a
+  // length does to it. By value, so that nothing in a loop over lanes is in memory.
   template <bool kUniform>
   static EVENTAX_INLINE Neuron neuron(Neuron shared, const double* c, int n, int k) {
-    if constexpr (kUniform) return shared.with_lane(c, n, k);
-    else return Neuron::of(c, n, k);
+    if constexpr (kUniform)
+      return shared.with_lane(c, n, k);
+    else
+      return Neuron::of(c, n, k);
   }
   template <bool kUniform>
   static EVENTAX_INLINE Way way_of(Neuron own, Way shared, double h) {
-    if constexpr (kUniform) return shared;
-    else return own.way(h);
+    if constexpr (kUniform)
+      return shared;
+    else
+      return own.way(h);
   }
 
   template <bool kUniform, bool kPauses, bool kArrives>
-  EVENTAX_INLINE bool chunk(const Lanes& l, const double h, const double* __restrict row,
-                            int from, int n, const Neuron shared, const Way way) const {
+  EVENTAX_INLINE bool chunk(const Lanes& l, const double h,
+                            const double* __restrict row, int from, int n,
+                            const Neuron shared, const Way way) const {
     const int f = first() + from, stride = width();
-    double *__restrict x = l.x + f, *__restrict y = l.y + f, *__restrict x_end = l.x_end + f,
-               *__restrict y_end = l.y_end + f, *__restrict may = l.may + f;
-    const double *__restrict free_x = l.free_x + f, *__restrict free_y = l.free_y + f,
-                 *__restrict hears = l.hears + f, *__restrict awake = l.awake + f;
+    double* __restrict x = l.x + f, * __restrict y = l.y + f, * __restrict x_end = l.x_end + f, * __restrict y_end = l.y_end + f, * __restrict may = l.may + f;
+    const double* __restrict free_x = l.free_x + f, * __restrict free_y = l.free_y + f, * __restrict hears = l.hears + f, * __restrict awake = l.awake + f;
     const double* __restrict c = c_.data() + from;
     if (kArrives) row += from;
     std::int64_t negative = -1;
@@ -437,8 +441,10 @@ class ClosedForm final : public Population {
       double xs = x[k], ys = y[k];
       if (kArrives) {
         m.receive(kPauses ? row[k] * hears[k] : row[k], xs, ys);
-        if (Neuron::kArrivalsJump) x[k] = xs;
-        else y[k] = ys;
+        if (Neuron::kArrivalsJump)
+          x[k] = xs;
+        else
+          y[k] = ys;
       }
       double xe = m.x_after(w, xs, ys), ye = m.y_after(w, xs, ys);
       if (kPauses) {

@@ -11,8 +11,8 @@ namespace eventax {
 // What a block did: its sequence of events, its spikes and the ends of its pauses.
 //
 // Pass p leads from event p - 1 (or t0) to event p (or the end). On it everybody moves,
-// and what is a lane's own matter happens: ends of pauses, and where neurons do not hear
-// each other all spikes.
+// and what is a lane's own matter happens: ends of pauses, and where neurons do not
+// hear each other all spikes.
 struct Story {
   const BlockPlan* plan;
   const Block* block;
@@ -24,15 +24,17 @@ struct Story {
   int passes() const { return static_cast<int>(events.size()) + 1; }
   double start_of(int p) const { return p > 0 ? events[p - 1].time(*spikes) : t0; }
   double end_of(int p) const {
-    return p < static_cast<int>(events.size()) ? std::max(events[p].time(*spikes), start_of(p))
-                                               : std::max(end, start_of(p));
+    return p < static_cast<int>(events.size())
+               ? std::max(events[p].time(*spikes), start_of(p))
+               : std::max(end, start_of(p));
   }
 };
 
 // Something that concerns one lane only.
 struct Local {
   int lane;
-  int key;  // order within the lane: twice the number of the spike, one more for its wake
+  int key;  // order within the lane: twice the number of the spike, one more for its
+            // wake
   double t;
   int spike, wake;  // numbers, -1 if it is not one
   State before;
@@ -54,7 +56,11 @@ inline void locals_of(const Story& story, int pass, std::vector<Local>& locals) 
     for (auto w = std::lower_bound(wakes.begin(), wakes.end(), pass, by_seq);
          w != wakes.end() && w->seq == pass; ++w) {
       const int j = static_cast<int>(w - wakes.begin());
-      locals.push_back({(*story.spikes)[w->spike].lane, 2 * w->spike + 1, w->t, -1, j,
+      locals.push_back({(*story.spikes)[w->spike].lane,
+                        2 * w->spike + 1,
+                        w->t,
+                        -1,
+                        j,
                         {w->x, w->y}});
     }
   if (locals.size() > 1)
@@ -71,7 +77,8 @@ inline int mode_after(const LaneStates& s, const Local& l) {
   return l.spike >= 0 ? s.after_spike(l.lane) : s.after_wake(l.lane);
 }
 
-// Calls take(row, lanes, reach) for what a spike of `neuron` at t delivers in its own event.
+// Calls take(row, lanes, reach) for what a spike of `neuron` at t delivers in its own
+// event.
 template <class Take>
 void deliver_at_once(const Story& story, int neuron, double t, Take take) {
   const int row = story.plan->row_of[neuron];
@@ -98,7 +105,8 @@ class Replay {
     const std::size_t bytes = static_cast<std::size_t>(2) * width() * sizeof(double);
     const std::size_t passes = static_cast<std::size_t>(story.passes());
     length_ = passes;
-    // Up to 8 MiB all of them; beyond, so many that checkpoints take as much as a chunk.
+    // Up to 8 MiB all of them; beyond, so many that checkpoints take as much as a
+    // chunk.
     if (passes * bytes > (std::size_t{8} << 20)) {
       length_ = 1;
       while (length_ * length_ < passes) length_++;
@@ -152,7 +160,8 @@ class Replay {
       double now = start;
       int mode = states_.mode(lane), part = 0;
       const auto go = [&](double until) {
-        if (meter_on_) meter_.lane_way(states_, lane, s, now, until - now, mode, p, part++);
+        if (meter_on_)
+          meter_.lane_way(states_, lane, s, now, until - now, mode, p, part++);
         now = until;
       };
       for (; j < locals_.size() && locals_[j].lane == lane; j++) {
@@ -179,9 +188,9 @@ class Replay {
       const Spike& s = (*story_.spikes)[e.spike];
       states_.set(s.lane, states_.of(s.lane).fired(states_.within(s.lane), {s.x, s.y}));
       states_.set_mode(s.lane, states_.after_spike(s.lane));
-      deliver_at_once(story_, s.neuron, s.t, [&](int row, const std::vector<int>* lanes) {
-        deliver(row, lanes);
-      });
+      deliver_at_once(
+          story_, s.neuron, s.t,
+          [&](int row, const std::vector<int>* lanes) { deliver(row, lanes); });
     } else if (e.arrival.source != kObservation) {
       deliver(e.arrival.row, lanes_of(story_, e.arrival));
     }

@@ -43,8 +43,8 @@ inline std::vector<int> output_lanes(const Ask& ask, const BlockPlan& plan) {
 }
 
 inline Meter meter_of(const Ask& ask, const Setting& setting, const BlockPlan& plan) {
-  Meter meter(ask.question == Question::kReading ? ask.reading : Reading::kNone, ask.rho,
-              setting.t0);
+  Meter meter(ask.question == Question::kReading ? ask.reading : Reading::kNone,
+              ask.rho, setting.t0);
   if (ask.question == Question::kReading)
     meter.watch(plan.width, output_lanes(ask, plan));
   return meter;
@@ -82,14 +82,17 @@ class Sample {
   int simulate(Observe observe) {
     const std::size_t n = plan_.blocks.size();
     for (std::size_t b = 0; b < n; b++)
-      runs_.push_back(wanted_[b] ? std::make_unique<BlockRun>(
-                                       setting_, plan_, parameters_, static_cast<int>(b),
-                                       meter_of(ask_, setting_, plan_.blocks[b]))
-                                 : nullptr);
-    for (const auto& run : runs_) fired_before_.push_back(run ? &run->spikes() : nullptr);
+      runs_.push_back(wanted_[b]
+                          ? std::make_unique<BlockRun>(
+                                setting_, plan_, parameters_, static_cast<int>(b),
+                                meter_of(ask_, setting_, plan_.blocks[b]))
+                          : nullptr);
+    for (const auto& run : runs_)
+      fired_before_.push_back(run ? &run->spikes() : nullptr);
     trace_.spikes.resize(n);
     trace_.wakes.resize(n);
-    waiting_ = ask_.question == Question::kFirst ? static_cast<int>(ask_.outputs.size()) : -1;
+    waiting_ =
+        ask_.question == Question::kFirst ? static_cast<int>(ask_.outputs.size()) : -1;
     fired_.assign(static_cast<std::size_t>(plan_.n_neurons), 0);
     int status = kOk;
     double limit = setting_.t0;
@@ -131,8 +134,8 @@ class Sample {
  private:
   bool done() const { return waiting_ == 0; }
 
-  // Up to where all blocks go before the next turn, so that they do not run far beyond the
-  // last spike that is waited for.
+  // Up to where all blocks go before the next turn, so that they do not run far beyond
+  // the last spike that is waited for.
   double next_limit(double now, std::size_t& input) const {
     constexpr std::size_t kInputs = 32;
     constexpr double kSlices = 16;
@@ -154,7 +157,9 @@ class Sample {
            run.arrivals());
     const int status = run.run(
         until, end_,
-        [&](int index, const LaneStates& states) { observe(index, states, plan_.blocks[b]); },
+        [&](int index, const LaneStates& states) {
+          observe(index, states, plan_.blocks[b]);
+        },
         [&](const std::vector<Spike>& spikes, std::size_t from) {
           return halt(spikes, from);
         });
@@ -203,7 +208,8 @@ class Sample {
 // All spikes in order of time, as (block, number).
 inline std::vector<std::pair<int, int>> all_in_order(const Trace& trace) {
   const auto before = [&](const std::pair<int, int>& a, const std::pair<int, int>& b) {
-    const Spike &x = trace.spikes[a.first][a.second], &y = trace.spikes[b.first][b.second];
+    const Spike &x = trace.spikes[a.first][a.second],
+                &y = trace.spikes[b.first][b.second];
     return x.t < y.t || (x.t == y.t && x.neuron < y.neuron);
   };
   std::vector<std::pair<int, int>> all;

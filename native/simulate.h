@@ -20,8 +20,8 @@ struct Setting {
 
 class BlockRun {
  public:
-  BlockRun(const Setting& setting, const Plan& plan, const Parameters& parameters, int b,
-           Meter meter)
+  BlockRun(const Setting& setting, const Plan& plan, const Parameters& parameters,
+           int b, Meter meter)
       : setting_(&setting),
         plan_(&plan.blocks[b]),
         block_(&parameters.blocks[b]),
@@ -41,19 +41,22 @@ class BlockRun {
   double time() const { return t_; }
 
   // Goes on until `until`, through everything at that time. `observe(index, states)` is
-  // told of observations; `halt(spikes, first new one)` is asked after each spike. Returns a Status.
+  // told of observations; `halt(spikes, first new one)` is asked after each spike.
+  // Returns a Status.
   template <class Observe, class Halt>
   int run(double until, double end, Observe observe, Halt halt) {
     end_ = end;
     for (;;) {
-      if (static_cast<int>(spikes_.size()) > setting_->max_events) return kTooManyEvents;
+      if (static_cast<int>(spikes_.size()) > setting_->max_events)
+        return kTooManyEvents;
       const std::size_t before = spikes_.size();
       const bool together = fire_together();
       const Arrival* known = together ? nullptr : next_known(until);
       const bool spiked = together || pass(known ? known->t : until);
       if (spikes_.size() > before && halt(spikes_, before)) return kOk;
       if (spiked) continue;
-      if (static_cast<int>(spikes_.size()) > setting_->max_events) return kTooManyEvents;
+      if (static_cast<int>(spikes_.size()) > setting_->max_events)
+        return kTooManyEvents;
       if (!known) break;
       consume(observe);
     }
@@ -85,11 +88,11 @@ class BlockRun {
   };
 
   const Arrival* next_known(double until) {
-    own_next_ = !own_.empty() &&
-                (next_ >= arrivals_.size() || own_.top() < arrivals_[next_]);
-    const Arrival* a = own_next_                   ? &own_.top()
+    own_next_ =
+        !own_.empty() && (next_ >= arrivals_.size() || own_.top() < arrivals_[next_]);
+    const Arrival* a = own_next_                  ? &own_.top()
                        : next_ < arrivals_.size() ? &arrivals_[next_]
-                                                   : nullptr;
+                                                  : nullptr;
     return a && a->t <= until ? a : nullptr;
   }
 
@@ -155,7 +158,8 @@ class BlockRun {
     return seq_ - 1;
   }
 
-  // Neurons that do not hear each other, each by itself ------------------------------------
+  // Neurons that do not hear each other, each by itself
+  // ------------------------------------
 
   void walk_all(double to) {
     apart_.clear();
@@ -238,7 +242,8 @@ class BlockRun {
     }
   }
 
-  // Neurons that hear each other: the first spike of all --------------------------------------
+  // Neurons that hear each other: the first spike of all
+  // --------------------------------------
 
   bool first_spike(double h, double to) {
     Found best = first_of_waking(to);
@@ -320,7 +325,8 @@ class BlockRun {
       const Population& p = states_.of(lane);
       const int k = states_.within(lane);
       const double wake = std::min(std::max(wake_at_[lane], t_), to);
-      const State s = p.after(k, states_.now(lane), wake - t_, states_.mode_of(lane, 1));
+      const State s =
+          p.after(k, states_.now(lane), wake - t_, states_.mode_of(lane, 1));
       const double wait = p.crossing(k, s, to - wake);
       if (!(wait < kInf)) continue;
       Found found;
@@ -367,10 +373,13 @@ class BlockRun {
       return;
     }
     Arrival arrival{0, 0, 0, 0, static_cast<std::int32_t>(spikes_.size()) - 1, kOwn, 0};
-    send(*block_, *plan_, plan_->neurons[lane], t_, end_, arrival, [&](const Arrival& a) {
-      if (a.t > t_) own_.push(a);
-      else deliver(a);
-    });
+    send(*block_, *plan_, plan_->neurons[lane], t_, end_, arrival,
+         [&](const Arrival& a) {
+           if (a.t > t_)
+             own_.push(a);
+           else
+             deliver(a);
+         });
   }
 
   const double* weights(int row) const {
@@ -397,12 +406,14 @@ class BlockRun {
       next_++;
     }
     seq_++;
-    if (a.source == kObservation) observe(a.index, states_);
-    else deliver(a);
+    if (a.source == kObservation)
+      observe(a.index, states_);
+    else
+      deliver(a);
   }
 
-  // Neurons that cross at one instant all fire at it, lower ones first; one is left out if
-  // a spike before it takes it lower.
+  // Neurons that cross at one instant all fire at it, lower ones first; one is left out
+  // if a spike before it takes it lower.
   struct Waiting {
     int lane;
     double floor;
@@ -422,9 +433,10 @@ class BlockRun {
       if (rate > 0 && gap >= -doubt)
         together_.push_back({c.lane, std::min(gap, 0.0) - 2 * doubt});
     }
-    std::sort(together_.begin(), together_.end(), [&](const Waiting& a, const Waiting& b) {
-      return plan_->neurons[a.lane] < plan_->neurons[b.lane];
-    });
+    std::sort(together_.begin(), together_.end(),
+              [&](const Waiting& a, const Waiting& b) {
+                return plan_->neurons[a.lane] < plan_->neurons[b.lane];
+              });
   }
 
   bool fire_together() {

@@ -16,8 +16,8 @@ inline int parts_of(xla::ffi::ThreadPool& pool, std::int64_t n) {
   return static_cast<int>(std::max<std::int64_t>(std::min(threads, n), 1));
 }
 
-// work(0), ..., work(parts - 1), each once. The caller takes part, and does not wait for a
-// thread that has not begun: a pool whose threads are all busy is no deadlock.
+// work(0), ..., work(parts - 1), each once. The caller takes part, and does not wait
+// for a thread that has not begun: a pool whose threads are all busy is no deadlock.
 template <class Work>
 void in_parallel(xla::ffi::ThreadPool& pool, int parts, Work& work) {
   if (parts <= 1) {

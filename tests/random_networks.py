@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from oracle import neurons as oracle
 from populations import voltage
 
-from eventax import EvNN, FFEvNN
+from eventax import EvNN
 from eventax.neuron_models import (
     ALIF,
     AMOS,
@@ -148,7 +148,11 @@ class Case:
             "max_event_steps": 3000,
             "engine": engine,
             "dtype": dtype,
-            **{f"init_{k}": 1.0 for k in ("delays", "axonal_delays") if k in self.leaves},
+            **{
+                f"init_{k}": 1.0
+                for k in ("delays", "axonal_delays")
+                if k in self.leaves
+            },
             **more,
         }
         return self.with_leaves(EvNN(cls, **settings, **own), self.leaves)
@@ -195,7 +199,7 @@ class Case:
             self.inputs if inputs is None else inputs,
             t0=d.t0,
             t_max=self.t_end,
-            delays=self._in_force(leaves.get("delays")),
+            delays=leaves.get("delays"),
             axonal_delays=leaves.get("axonal_delays"),
             **o,
         )
@@ -207,9 +211,6 @@ class Case:
             if "QIF" in name:
                 states[:, who] = voltage(states[:, who])
         return states
-
-    def _in_force(self, delays: Any) -> Any:
-        return delays
 
     def _ids(self) -> np.ndarray:
         return np.arange(self.draw.n) % 2
@@ -230,7 +231,9 @@ class Case:
         else:
             own = {
                 "neuron_models": [models[name] for name in kinds],
-                "neuron_model_kwargs": [self._keywords(*kind) for kind in kinds.items()],
+                "neuron_model_kwargs": [
+                    self._keywords(*kind) for kind in kinds.items()
+                ],
                 "neuron_type_ids": self._ids(),
             }
         wrapper = self.draw.wrapper
@@ -256,7 +259,13 @@ class Case:
 
 
 def _alif(own: dict[str, Any]) -> dict[str, Any]:
-    return {"tmem": own["tmem"], "ta": 3 * own["tsyn"], "b0": 0.8, "beta": 6.0, "rm": 1.2}
+    return {
+        "tmem": own["tmem"],
+        "ta": 3 * own["tsyn"],
+        "b0": 0.8,
+        "beta": 6.0,
+        "rm": 1.2,
+    }
 
 
 def _part(value: Any, who: np.ndarray) -> Any:
@@ -285,15 +294,10 @@ def _mask(draw: Draw, rng: np.random.Generator) -> np.ndarray:
     return mask
 
 
-def layered(draw: Draw) -> FFEvNN | None:
-    """Not for now: layers are masks."""
-    return None
-
-
 # Comparison -------------------------------------------------------------------------
 
-# Parameters moved by as much as rounding does, and what that does to the oracle's spikes
-# (times a margin), tell how well a network's spikes are determined.
+# Parameters moved by as much as rounding does, and what that does to the oracle's
+# spikes (times a margin), tell how well a network's spikes are determined.
 NUDGE, MARGIN = 1e-11, 1e3
 
 
@@ -375,7 +379,7 @@ def _agree(case: Case, truth: Any, found: dict[str, Any], within: float) -> None
     states = np.asarray(found["states"])
     wanted = np.swapaxes(case.shown(truth.observed), 0, 1)
     if not case.draw.exact:
-        # V runs through infinity: as an angle. What never fires again is not reset there.
+        # V runs through infinity: as an angle. Who never fires again is not reset.
         states, wanted = np.arctan(states), np.arctan(wanted)
         if case.draw.wrapper == "AMOS":
             states = wanted

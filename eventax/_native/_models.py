@@ -37,7 +37,7 @@ class Mode(NamedTuple):
     def flags(self) -> int:
         return sum(1 << k for k, value in enumerate(self) if value)
 
-    def __or__(self, other: Mode) -> Mode:  # pyright: ignore
+    def __or__(self, other: Mode) -> Mode:
         return Mode(*(a or b for a, b in zip(self, other, strict=True)))
 
 
@@ -168,7 +168,7 @@ def _population(
     z: PyTree,
     pause: tuple[Mode, Mode, np.ndarray],
 ) -> Population:
-    kind = KINDS[_base_of(model)]  # pyright: ignore[reportArgumentType]
+    kind = KINDS[_base_of(model)]
     if kind == KINDS[ALIF]:
         taus = model.tmem.value, model.ta.value
         drops = float(model.reset_grad_preserve)
@@ -190,7 +190,7 @@ def _population(
         neurons=neurons.astype(np.int32),
         weights=model.weights,
         bias=model.ic,
-        taus=tuple(_as_vector(tau, shape, model.dtype) for tau in taus),  # pyright: ignore
+        taus=tuple(_as_vector(tau, shape, model.dtype) for tau in taus),
         trains=trains,
         start=jnp.stack(jax.tree.leaves(z), axis=-1),
         fixed=np.stack(fixed),

@@ -1,9 +1,9 @@
 """The native core as an operation of JAX: batches, derivative, way back.
 
-Every array has its batches in front; in each of them it has the batch's size, or 1 where
-all samples share it. So a batch reads one weight matrix, and the way back adds up one
-gradient: `jax.custom_vjp` would give each sample a matrix of its own. In `vmap(grad(f))`
-the way back itself is batched, and each sample has its own gradient.
+Every array has its batches in front; in each of them it has the batch's size, or 1
+where all samples share it. So a batch reads one weight matrix, and the way back adds up
+one gradient: `jax.custom_vjp` would give each sample a matrix of its own. In
+`vmap(grad(f))` the way back itself is batched, and each sample has its own gradient.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from .._engine import Settings, checked, faults, messages_by_status
 from .._engine._status import OK, queue_messages
@@ -63,7 +63,7 @@ def ask_core(
     Raises what the other engine raises, in the same words.
     """
     dtype = inputs.times.dtype
-    n_senders, n_neurons = settings.wmask.shape
+    n_neurons = settings.wmask.shape[1]
     if t_end is None:
         t_end = jnp.asarray(settings.max_time, dtype)
     if observe_at is None:
@@ -107,9 +107,7 @@ def observed(
     z = settings.flow.enter(model, model.init_state(n_neurons))
 
     def show(numbers: Float[Array, "neurons 2"]) -> Array:
-        return model.observe(
-            settings.flow.leave(model, with_states(model, z, numbers))
-        )
+        return model.observe(settings.flow.leave(model, with_states(model, z, numbers)))
 
     return jax.vmap(show)(states)
 
@@ -164,7 +162,11 @@ def _spec(
         ((n_out if ask.question == READING else 0,), dtype),
     ]
     wakes = room if any(part.pauses for part in parts) else 0
-    history = [((room, 10), np.int32), ((wakes, 8), np.int32), ((n_neurons, 2), np.int32)]
+    history = [
+        ((room, 10), np.int32),
+        ((wakes, 8), np.int32),
+        ((n_neurons, 2), np.int32),
+    ]
     return Spec(
         dtype=np.dtype(dtype),
         ints=tuple(int(k) for k in ints),

@@ -2,8 +2,9 @@
 //
 //   x' = (bias - x) / tau_m,   y' = (base - y) / tau_a
 //
-// x is the potential, y the threshold. Fires when x reaches y; then x drops by y (or goes
-// to 0), and y rises. A spike that arrives makes x jump by its weight times `resistance`.
+// x is the potential, y the threshold. Fires when x reaches y; then x drops by y (or
+// goes to 0), and y rises. A spike that arrives makes x jump by its weight times
+// `resistance`.
 #pragma once
 
 #include "../crossing.h"
@@ -19,12 +20,18 @@ struct Alif {
   double leak, adapt, bias, base, rise, resistance, drops;
 
   static EVENTAX_INLINE Alif of(const double* c, int n, int k) {
-    return {c[kLeak * n + k], c[kAdapt * n + k],      c[kBias * n + k], c[kBase * n + k],
-            c[kRise * n + k], c[kResistance * n + k], c[kDrops * n + k]};
+    return {c[kLeak * n + k], c[kAdapt * n + k], c[kBias * n + k],
+            c[kBase * n + k], c[kRise * n + k],  c[kResistance * n + k],
+            c[kDrops * n + k]};
   }
   EVENTAX_INLINE Alif with_lane(const double* c, int n, int k) const {
-    return {leak,           adapt,           c[kBias * n + k], c[kBase * n + k],
-            c[kRise * n + k], c[kResistance * n + k], c[kDrops * n + k]};
+    return {leak,
+            adapt,
+            c[kBias * n + k],
+            c[kBase * n + k],
+            c[kRise * n + k],
+            c[kResistance * n + k],
+            c[kDrops * n + k]};
   }
   bool moves_like(const Alif& o) const { return leak == o.leak && adapt == o.adapt; }
   // `fixed` are base, rise, resistance, and 1 if x drops by y, 0 if it goes to 0.
@@ -40,12 +47,15 @@ struct Alif {
   }
   static constexpr double kPadding[kConstants] = {1, 1, 0, 1e300, 0, 1, 0};
 
-  // Motion -----------------------------------------------------------------------------
+  // Motion
+  // -----------------------------------------------------------------------------
 
   struct Way {
     double lost_x, lost_y, h;
   };
-  EVENTAX_INLINE Way way(double h) const { return {lost(leak * h), lost(adapt * h), h}; }
+  EVENTAX_INLINE Way way(double h) const {
+    return {lost(leak * h), lost(adapt * h), h};
+  }
   EVENTAX_INLINE double x_after(const Way& w, double x, double) const {
     return x + w.lost_x * (bias - x);
   }
@@ -55,7 +65,8 @@ struct Alif {
   EVENTAX_INLINE double x_rate(double x, double) const { return leak * (bias - x); }
   EVENTAX_INLINE double y_rate(double, double y) const { return adapt * (base - y); }
 
-  // Firing: the gap is a constant plus two exponentials --------------------------------------
+  // Firing: the gap is a constant plus two exponentials
+  // --------------------------------------
 
   EVENTAX_INLINE double gap(double x, double y) const { return x - y; }
   EVENTAX_INLINE double gap_rate(double x, double y) const {
@@ -69,8 +80,7 @@ struct Alif {
            adapt * adapt * std::fabs(y_rate(x, y));
   }
   EVENTAX_INLINE double gap_turn(double x, double y) const {
-    return turning_point(leak, adapt, gap_rate(x, y),
-                         (leak - adapt) * y_rate(x, y));
+    return turning_point(leak, adapt, gap_rate(x, y), (leak - adapt) * y_rate(x, y));
   }
   EVENTAX_INLINE double x_turn(double, double) const { return kInf; }
   EVENTAX_INLINE void fire(double& x, double& y) const {
@@ -81,7 +91,8 @@ struct Alif {
     x += resistance * w;
   }
 
-  // Readouts -----------------------------------------------------------------------------
+  // Readouts
+  // -----------------------------------------------------------------------------
 
   struct Area {
     double by_x, by_y, by_bias;
@@ -98,7 +109,8 @@ struct Alif {
     return {0, 0, 0, 0};
   }
 
-  // Adjoint ------------------------------------------------------------------------------
+  // Adjoint
+  // ------------------------------------------------------------------------------
 
   EVENTAX_INLINE double lx_before(const Way& w, double lx, double) const {
     return lx - w.lost_x * lx;

@@ -1,6 +1,7 @@
 // Leaky integrators with exponential synaptic current: LI, LIF, PLIF.
 //
-//   x' = -leak x + gain (y + bias),   y' = -syn y,   leak = gain = 1/tau_m, syn = 1/tau_s
+//   x' = -leak x + gain (y + bias),   y' = -syn y,   leak = gain = 1/tau_m, syn =
+//   1/tau_s
 //
 // x is the potential, y the current. Fires when x reaches thresh; then x = reset. A
 // spike that arrives adds its weight to y. Without a leak (tau_m = inf) gain is 1.
@@ -42,7 +43,8 @@ struct Lif {
   // Nobody hears a lane of the padding, and it never fires.
   static constexpr double kPadding[kConstants] = {1, 1, 1, 0, 1e300, 0};
 
-  // Motion -----------------------------------------------------------------------------
+  // Motion
+  // -----------------------------------------------------------------------------
 
   struct Way {  // what a length h does
     double lost_x, lost_y, response, drift, h;
@@ -63,7 +65,8 @@ struct Lif {
   }
   EVENTAX_INLINE double y_rate(double, double y) const { return -syn * y; }
 
-  // Firing -----------------------------------------------------------------------------
+  // Firing
+  // -----------------------------------------------------------------------------
 
   EVENTAX_INLINE double gap(double x, double) const { return x - thresh; }
   EVENTAX_INLINE double gap_rate(double x, double y) const { return x_rate(x, y); }
@@ -82,7 +85,8 @@ struct Lif {
   EVENTAX_INLINE void fire(double& x, double&) const { x = reset; }
   EVENTAX_INLINE void receive(double w, double&, double& y) const { y += w; }
 
-  // Readouts: the integral of x exp(-rho s) over 0 < s < h, of x, y and bias --------------
+  // Readouts: the integral of x exp(-rho s) over 0 < s < h, of x, y and bias
+  // --------------
 
   struct Area {
     double by_x, by_y, by_bias;
@@ -92,8 +96,8 @@ struct Lif {
             gain * decay_integral_slope(leak + rho, syn + rho, h),
             gain * decay_integral_slope(rho, leak + rho, h)};
   }
-  // Its derivative by tau_m and tau_s, with both ends of the way held, and by these ends:
-  // both equations times exp(-rho s), integrated by parts.
+  // Its derivative by tau_m and tau_s, with both ends of the way held, and by these
+  // ends: both equations times exp(-rho s), integrated by parts.
   struct AreaEnds {
     double by_tau_m, by_tau_s, by_x_end, by_y_end;
   };
@@ -107,7 +111,8 @@ struct Lif {
             -tau_m * q * m, -tau_s * q * s * m};
   }
 
-  // Adjoint: of (lx, ly) at the end of a way, those at its start ---------------------------
+  // Adjoint: of (lx, ly) at the end of a way, those at its start
+  // ---------------------------
 
   EVENTAX_INLINE double lx_before(const Way& w, double lx, double) const {
     return lx - w.lost_x * lx;
@@ -123,8 +128,8 @@ struct Lif {
                      double& by_s) const {
     const Pair p = decayed(leak, syn, h);
     const Slopes r = response_slopes(leak, syn, h);
-    const double by_leak = lx * ((bias - x) * h * (1 - p.lost_a) +
-                                 y * (p.response + leak * r.by_a));
+    const double by_leak =
+        lx * ((bias - x) * h * (1 - p.lost_a) + y * (p.response + leak * r.by_a));
     const double by_syn = lx * y * leak * r.by_b - ly * y * h * (1 - p.lost_b);
     by_m -= by_leak * leak * leak;
     by_s -= by_syn * syn * syn;

@@ -2,10 +2,10 @@
 //
 //   tau_m V' = V (V - 1) + y + bias,   tau_s y' = -y
 //
-// With V - 1/2 = p/q:  tau_m p' = J q,  tau_m q' = -p,  J = bias - 1/4 + y. A spike is a
-// zero of q. Only the ratio counts, so |p| + |q| = 1, and x tells both: p = x, q = 1 - |x|,
-// from -1 (just reset) to 1 (a spike); past a spike p = 2 - x. A spike that arrives adds
-// its weight to y. See the engine's page in docs/ for the steps.
+// With V - 1/2 = p/q:  tau_m p' = J q,  tau_m q' = -p,  J = bias - 1/4 + y. A spike is
+// a zero of q. Only the ratio counts, so |p| + |q| = 1, and x tells both: p = x, q = 1
+// - |x|, from -1 (just reset) to 1 (a spike); past a spike p = 2 - x. A spike that
+// arrives adds its weight to y. See the engine's page in docs/ for the steps.
 #pragma once
 
 #include <array>
@@ -25,8 +25,8 @@ using Series = std::array<double, kTerms>;
 constexpr double factorial(int n) { return n < 2 ? 1.0 : n * factorial(n - 1); }
 constexpr double power_of_4(int n) { return n == 0 ? 1.0 : 4 * power_of_4(n - 1); }
 
-// Legendre moments of exp(-r s) over -1/2 < s < 1/2, as power series in r^2, combined to
-// the parabola a1 + a2 s + a3 s^2 that has the same moments.
+// Legendre moments of exp(-r s) over -1/2 < s < 1/2, as power series in r^2, combined
+// to the parabola a1 + a2 s + a3 s^2 that has the same moments.
 constexpr Series alpha(int number) {
   Series series{};
   for (int k = 0; k < kTerms; k++) {
@@ -84,19 +84,30 @@ EVENTAX_INLINE Magnus magnus(const Step& s, double constant, double i) {
   return m;
 }
 
-// cosh(sqrt s), sinh(sqrt s) / sqrt s and the latter's derivative by s, entire functions
-// of s, for |s| up to about 1.
+// cosh(sqrt s), sinh(sqrt s) / sqrt s and the latter's derivative by s, entire
+// functions of s, for |s| up to about 1.
 EVENTAX_INLINE double cosh_of(double s) {
-  return 1 + s * (1.0 / 2 + s * (1.0 / 24 + s * (1.0 / 720 + s * (1.0 / 40320 +
-         s * (1.0 / 3628800 + s * (1.0 / 479001600 + s / 87178291200.0))))));
+  return 1 +
+         s * (1.0 / 2 +
+              s * (1.0 / 24 + s * (1.0 / 720 +
+                                   s * (1.0 / 40320 + s * (1.0 / 3628800 +
+                                                           s * (1.0 / 479001600 +
+                                                                s / 87178291200.0))))));
 }
 EVENTAX_INLINE double sinh_of(double s) {
-  return 1 + s * (1.0 / 6 + s * (1.0 / 120 + s * (1.0 / 5040 + s * (1.0 / 362880 +
-         s * (1.0 / 39916800 + s * (1.0 / 6227020800.0 + s / 1307674368000.0))))));
+  return 1 + s * (1.0 / 6 +
+                  s * (1.0 / 120 +
+                       s * (1.0 / 5040 +
+                            s * (1.0 / 362880 +
+                                 s * (1.0 / 39916800 + s * (1.0 / 6227020800.0 +
+                                                            s / 1307674368000.0))))));
 }
 EVENTAX_INLINE double sinh_slope(double s) {
-  return 1.0 / 6 + s * (2.0 / 120 + s * (3.0 / 5040 + s * (4.0 / 362880 +
-         s * (5.0 / 39916800 + s * (6.0 / 6227020800.0 + s * 7 / 1307674368000.0)))));
+  return 1.0 / 6 +
+         s * (2.0 / 120 + s * (3.0 / 5040 + s * (4.0 / 362880 +
+                                                 s * (5.0 / 39916800 +
+                                                      s * (6.0 / 6227020800.0 +
+                                                           s * 7 / 1307674368000.0)))));
 }
 
 EVENTAX_INLINE double p_of(double x) { return x > 1 ? 2 - x : x; }
@@ -150,8 +161,7 @@ EVENTAX_INLINE Back step_back(const Step& s, double constant, double x, double i
   const double l_current = lb1 * s.m1 + lb2 * s.m2 + lb3 * s.m3;
   Back back{x > 0 ? lp - lq : lp + lq, l_current * c + ly * s.kept, lb1 * c, 0, 0};
   if (!trains) return back;
-  back.by_c = lmw - lmx * m.g * sum / 7200 -
-              lmy * (20 * m.b1 + m.b3) * m.b3 / 3600 +
+  back.by_c = lmw - lmx * m.g * sum / 7200 - lmy * (20 * m.b1 + m.b3) * m.b3 / 3600 +
               lmw * (40 * c * m.b3 + m.g * m.g) / 3600 + lg * m.b2 + lb1 * constant +
               l_current * i;
   const double half = 1.0 - lost(r / 2), r2 = r * r;
@@ -276,9 +286,7 @@ class LinearForm final : public Population {
     for (int j = n - 1; j >= 0; j--) {
       const double* __restrict x = &kept[static_cast<std::size_t>(2) * w * j];
       const double* __restrict y = x + w;
-      double *__restrict lx = a.lx + f, *__restrict ly = a.ly + f,
-                         *__restrict bias = a.bias + f, *__restrict by_1 = a.tau_1 + f,
-                         *__restrict by_2 = a.tau_2 + f;
+      double* __restrict lx = a.lx + f, * __restrict ly = a.ly + f, * __restrict bias = a.bias + f, * __restrict by_1 = a.tau_1 + f, * __restrict by_2 = a.tau_2 + f;
       const double *free_x = l.free_x + f, *free_y = l.free_y + f;
       if (uniform_ && !trains && !pause().ever) {
         all_back(w, shared, &c_[Qif::kConstant * w], x, y, lx, ly, bias);
@@ -288,7 +296,8 @@ class LinearForm final : public Population {
         const qif::Step s = uniform_ ? shared : step_of(k, h / n);
         const double r = h / n / tau_s(k);
         const double mx = free_x[k] > 0 ? lx[k] : 0, my = free_y[k] > 0 ? ly[k] : 0;
-        const qif::Back b = qif::step_back(s, constant(k), x[k], y[k], mx, my, r, trains);
+        const qif::Back b =
+            qif::step_back(s, constant(k), x[k], y[k], mx, my, r, trains);
         bias[k] += b.by_constant;
         by_1[k] -= b.by_c * s.c / tau_m(k);
         by_2[k] -= b.by_r * r / tau_s(k);
@@ -306,8 +315,9 @@ class LinearForm final : public Population {
       const int k = first() + j;
       gradient[k] += l.hears[k] * a.ly[k];
       if (!timed && !by_delay) continue;
-      const double by = l.hears[k] * shift(j, start->x[k], row[k], l.free_x[k] * a.lx[k],
-                                           l.free_y[k] * a.ly[k]);
+      const double by =
+          l.hears[k] *
+          shift(j, start->x[k], row[k], l.free_x[k] * a.lx[k], l.free_y[k] * a.ly[k]);
       if (by_delay) by_delay[k] += by;
       by_time += by;
     }
@@ -329,8 +339,8 @@ class LinearForm final : public Population {
           mode.hold_y ? s.y : kept[j].y * step.kept};
     for (int j = n - 1; j >= 0; j--) {
       const double mx = mode.hold_x ? 0 : l.x, my = mode.hold_y ? 0 : l.y;
-      const qif::Back b = qif::step_back(step, constant(k), kept[j].x, kept[j].y, mx, my,
-                                         r, trains);
+      const qif::Back b =
+          qif::step_back(step, constant(k), kept[j].x, kept[j].y, mx, my, r, trains);
       a.bias[first() + k] += b.by_constant;
       a.tau_1[first() + k] -= b.by_c * step.c / tau_m(k);
       a.tau_2[first() + k] -= b.by_r * r / tau_s(k);
@@ -347,18 +357,24 @@ class LinearForm final : public Population {
 
   // Readouts of a potential that runs to infinity are refused before it comes to that.
   void integrate(const Lanes&, double, const Gauge&, double*) const override {}
-  double lane_integral(int, State, double, Mode, const Gauge&) const override { return 0; }
+  double lane_integral(int, State, double, Mode, const Gauge&) const override {
+    return 0;
+  }
   double turn(int, State) const override { return kInf; }
 
  private:
   double tau_m(int k) const { return c_[Qif::kTauM * width() + k]; }
   double tau_s(int k) const { return c_[Qif::kTauS * width() + k]; }
-  EVENTAX_INLINE double constant(int k) const { return c_[Qif::kConstant * width() + k]; }
+  EVENTAX_INLINE double constant(int k) const {
+    return c_[Qif::kConstant * width() + k];
+  }
   EVENTAX_INLINE qif::Step step_of(int k, double h) const {
-    return qif::step_of(h / c_[Qif::kTauM * width() + k], h / c_[Qif::kTauS * width() + k]);
+    return qif::step_of(h / c_[Qif::kTauM * width() + k],
+                        h / c_[Qif::kTauS * width() + k]);
   }
 
-  // Loops of their own over plain arrays, so that the compiler sees that they are apart.
+  // Loops of their own over plain arrays, so that the compiler sees that they are
+  // apart.
   static void all_back(int n, const qif::Step& step, const double* __restrict constant,
                        const double* __restrict x, const double* __restrict y,
                        double* __restrict lx, double* __restrict ly,
@@ -437,8 +453,8 @@ class LinearForm final : public Population {
       error = std::max(error, qif::magnus(step_of(k, most), constant(k), y[k]).error);
     return count(h, most, error);
   }
-  // The fourth-order part of Omega is an error of order 5; the error of Omega itself, of
-  // order 7, is taken as its power 7/5.
+  // The fourth-order part of Omega is an error of order 5; the error of Omega itself,
+  // of order 7, is taken as its power 7/5.
   int count(double h, double most, double error) const {
     if (!(h > 0) || !(most > 0)) return 1;
     const double part = error > allowed_ ? std::pow(allowed_ / error, 0.2) : 1.0;
@@ -453,8 +469,8 @@ class LinearForm final : public Population {
     const int f = first();
     const double *free_x = l.free_x + f, *free_y = l.free_y + f;
     if (uniform_) {
-      all_on(width(), step_of(0, h), &c_[Qif::kConstant * width()], x, y, free_x, free_y,
-             x_end, y_end);
+      all_on(width(), step_of(0, h), &c_[Qif::kConstant * width()], x, y, free_x,
+             free_y, x_end, y_end);
       return;
     }
     for (int k = 0; k < width(); k++) {
@@ -483,8 +499,8 @@ class LinearForm final : public Population {
     }
   }
 
-  // Time until a spike (negative if past), from the state near it; inf if far. If J were
-  // constant, q/p would be a tangent of it, which a Pade approximant inverts.
+  // Time until a spike (negative if past), from the state near it; inf if far. If J
+  // were constant, q/p would be a tangent of it, which a Pade approximant inverts.
   double wait(int k, double x, double y) const {
     const double p = qif::p_of(x), q = qif::q_of(x);
     if (!(p > 0)) return kInf;
@@ -500,8 +516,10 @@ class LinearForm final : public Population {
     for (int j = 0; j < 60; j++) {
       const double left = wait(k, x, y);
       if (std::fabs(left) < near) return std::min(std::max(t + left, 0.0), h);
-      if (x >= 1) high = t;
-      else low = t;
+      if (x >= 1)
+        high = t;
+      else
+        low = t;
       const double next = t + left;
       t = next > low && next < high ? next : 0.5 * (low + high);
       if (high - low <= 2 * kEpsilon * high) return t;
