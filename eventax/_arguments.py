@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Collection
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
@@ -55,8 +56,21 @@ def _no_numbers(name: str, value: Any) -> TypeError:
     )
 
 
+def check_static(name: str, value: Any) -> None:
+    """A value that Python can see, as what is compiled depends on it."""
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value)):
+        raise TypeError(
+            f"`{name}` must be known when the network is built, since it is static: a "
+            f"part of the compiled program. Got a value that JAX traces, {value!r}. "
+            "Build one network for each value, outside of `jax.jit`, `jax.vmap` and "
+            "`jax.grad`; or make it a trainable array, as the constants of `PLIF`, "
+            "`PQIF` and `pIzhikevich` are."
+        )
+
+
 def as_float(name: str, value: Any) -> float:
     """A number, also an infinite one or NaN."""
+    check_static(name, value)
     try:
         return float(value)
     except (TypeError, ValueError) as error:

@@ -8,18 +8,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from marks import slow
 
 from eventax import EvNN, FFEvNN
 from eventax._arguments import as_flag, check_count
 from eventax._networks import _checks as checks
 from eventax._neurons._base import check_model_class
-from eventax.neuron_models import LIF, QIF, NeuronModel
+from eventax.neuron_models import EGRU, LIF, PLIF, QIF, NeuronModel, Refractory
 
 N, M = 2, 1
 LIF_ARGS = {
     "thresh": 1.0,
     "tsyn": 5.0,
     "tmem": 10.0,
+    "init_weights": 5.0,
+    "init_bias": 0.0,
+}
+PLIF_ARGS = {
+    "thresh": 1.0,
+    "init_tsyn": 5.0,
     "init_weights": 5.0,
     "init_bias": 0.0,
 }
@@ -492,3 +499,74 @@ def test_more_steps_than_a_gradient_goes_through():
     net = lif(adjoint=diffrax.RecursiveCheckpointAdjoint(checkpoints=1))
     with fails(eqx.EquinoxRuntimeError, "more than 1 steps", "checkpoints=n"):
         jax.grad(lambda x: jnp.sum(net.ttfs(x)))(jnp.array([[1.0]]))
+
+
+# Values that JAX traces, and weights that are no numbers ------------------------------
+
+STATIC = [
+    # what varies, and the network that it is a setting of
+    ("thresh", 1.0, lif),
+    ("tmem", 10.0, lif),
+    ("tmem", [10.0, 20.0], lif),
+    ("t0", 0.0, lif),
+    ("max_solver_time", 50.0, lambda **x: EvNN(LIF, N, in_size=M, **LIF_ARGS, **x)),
+    ("output_no_spike_value", 0.0, lif),
+    ("solver_stepsize", 0.1, lif),
+    ("dlim", 1.0, lif),
+    ("wmask", CHAIN, lif),
+    ("output_neurons", np.array([True, False]), lif),
+    ("input_neurons", np.array([True, False]), lif),
+    ("flow_tolerance", 1e-6, qif),
+    ("t_refrac", 1.0, lambda **x: EvNN(Refractory(LIF), N, 50.0, M, **LIF_ARGS, **x)),
+    (
+        "refrac_mask",
+        True,
+        lambda **x: EvNN(Refractory(LIF), N, 50.0, M, **LIF_ARGS, **x),
+    ),
+    (
+        "tmem_low",
+        5.0,
+        lambda **x: EvNN(PLIF, N, 50.0, M, tmem_high=9.0, **PLIF_ARGS, **x),
+    ),
+    ("weight_scale", 1.0, lambda **x: EvNN(EGRU, N, 50.0, M, **x)),
+]
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(("name", "value", "build"), STATIC)
+def test_a_setting_is_known_when_the_network_is_built(name, value, build):
+    # Found failing: a raw error of JAX's, which names neither argument nor remedy.
+    batch = jax.tree.map(lambda x: jnp.stack([jnp.asarray(x)] * 2), value)
+    words = (f"`{name}` must be known", "static", "one network for each", "`PLIF`")
+    with fails(TypeError, *words):
+        eqx.filter_vmap(lambda x: build(**{name: x}))(batch)
+    with fails(TypeError, *words):
+        jax.jit(lambda x: build(**{name: x}))(jnp.asarray(value))
+
+
+def test_trainable_constants_may_be_traced():
+    def first(tmem):
+        net = EvNN(PLIF, N, 50.0, M, wmask=CHAIN, init_tmem=tmem, **PLIF_ARGS)
+        return net.ttfs([[1.0]])
+
+    together = jax.jit(jax.vmap(first))(jnp.array([8.0, 10.0]))
+    apart = [first(8.0), first(10.0)]
+    np.testing.assert_allclose(together, apart, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "build", [lif, slow(lambda: FFEvNN([1], 1, LIF, 50.0, **LIF_ARGS))]
+)
+def test_a_weight_that_is_no_number_is_an_error(build):
+    # Found failing: with -inf a result, and a gradient that is not finite.
+    net = build()
+
+    def loss(weight):
+        leaf = net.neuron_model.weights.at[-1].set(weight)
+        changed = eqx.tree_at(lambda n: n.neuron_model.weights, net, leaf)
+        return jnp.sum(changed.spikes_until_t([[1.0]], 50.0, 3))
+
+    for function in (jax.jit(loss), jax.jit(jax.grad(loss))):
+        for weight in (-jnp.inf, jnp.inf, jnp.nan):
+            with fails(Exception, "infinite or NaN", "parameters"):
+                jax.block_until_ready(function(weight))

@@ -35,7 +35,8 @@ class Run(NamedTuple):
     times: Float[Array, " spikes"]  # inf beyond the last spike
     neurons: Int[Array, " spikes"]  # -1 beyond the last spike
     pending: Int[Array, " spikes"]  # spikes under way after each; -1 beyond the last
-    first: Int[Array, " neurons"]  # a neuron's first spike; len(times) if none
+    # A neuron's first spike, len(times) if none; None where it was not kept.
+    first: Int[Array, " neurons"] | None
     states: PyTree  # with leading axis observations
 
 

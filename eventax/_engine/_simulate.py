@@ -348,9 +348,12 @@ def _nobody_late(problem: Problem, inputs: Inputs) -> Float[Array, " neurons"] |
 
 
 def _verdict(problem: Problem, core: Core) -> Int[Array, ""]:
-    """The final status. NaN in a state stays there, so a look at the end suffices."""
+    """The final status.
+
+    What is not finite in a state stays there, so a look at the end suffices.
+    """
     status = core.status
-    lost = [jnp.any(jnp.isnan(x)) for x in jax.tree.leaves(core.z)]
+    lost = [~jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(core.z)]
     status = jnp.where((status == OK) & jnp.any(jnp.stack(lost)), NOT_FINITE, status)
     if core.longest is None:
         return status

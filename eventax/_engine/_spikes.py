@@ -14,20 +14,25 @@ def first_spikes(
     run: Run, neurons: Int[Array, " chosen"], no_spike: float
 ) -> Float[Array, " chosen"]:
     """First spike time of each of `neurons`."""
+    assert run.first is not None
     slots = run.first[neurons]
     return run.times.at[slots].get(mode="fill", fill_value=no_spike)
 
 
 def spike_trains(
-    run: Run, neurons: Int[Array, " chosen"], max_spikes: int, no_spike: float
+    run: Run,
+    n_neurons: int,
+    neurons: Int[Array, " chosen"],
+    max_spikes: int,
+    no_spike: float,
 ) -> Float[Array, "chosen max_spikes"]:
-    """First `max_spikes` spike times of each of `neurons`."""
-    slots = _slots_by_neuron(run, neurons, max_spikes)
+    """First `max_spikes` spike times of each of `neurons`, of `n_neurons` in all."""
+    slots = _slots_by_neuron(run, n_neurons, neurons, max_spikes)
     return run.times.at[slots].get(mode="fill", fill_value=no_spike)
 
 
 def _slots_by_neuron(
-    run: Run, neurons: Int[Array, " chosen"], max_spikes: int
+    run: Run, n_neurons: int, neurons: Int[Array, " chosen"], max_spikes: int
 ) -> Int[Array, "chosen max_spikes"]:
     """Where the spikes of each of `neurons` are in the list; its length for none.
 
@@ -37,7 +42,7 @@ def _slots_by_neuron(
     n_chosen, room = neurons.shape[0], run.neurons.shape[0]
     n_spikes = largest(jnp.sum(run.neurons >= 0))
     # The last row is for all who are not chosen, the last column for what is left out.
-    rows = jnp.full(run.first.shape, n_chosen).at[neurons].set(jnp.arange(n_chosen))
+    rows = jnp.full((n_neurons,), n_chosen).at[neurons].set(jnp.arange(n_chosen))
     counts = jnp.zeros(n_chosen + 1, jnp.int32)
     slots = jnp.full((n_chosen + 1, max_spikes + 1), room, jnp.int32)
 

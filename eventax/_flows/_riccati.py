@@ -31,6 +31,7 @@ import jax.lax as lax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
+from .._arguments import check_static
 from ._base import AbstractFlow, Gaps, Scalar, Segment, rounding
 
 Column = Float[Array, " neurons"]
@@ -92,6 +93,7 @@ class Riccati(AbstractFlow):
         single = jnp.finfo(dtype).bits <= 32
         if tolerance is None:
             tolerance = 3e-6 if single else 1e-9
+        check_static("flow_tolerance", tolerance)
         if not 0 < tolerance < 1:
             raise ValueError(
                 f"`flow_tolerance` must lie between 0 and 1; got {tolerance!r}."

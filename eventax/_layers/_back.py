@@ -50,7 +50,7 @@ class Outcome(NamedTuple):
     spikes: Spikes
     seen: PyTree  # states at the observation times, with a scrap entry
     gauges: list[Column]
-    broken: Bool[Array, ""]  # a state became NaN
+    broken: Bool[Array, ""]  # a state became infinite or NaN
 
 
 class Start(NamedTuple):

@@ -93,7 +93,7 @@ def _forth(
 
 def _outcome(progress: Progress) -> Outcome:
     lanes = progress.lanes
-    lost = [jnp.any(jnp.isnan(x)) for x in jax.tree.leaves(lanes.z)]
+    lost = [~jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(lanes.z)]
     broken = jnp.any(jnp.stack(lost))
     _, _, tally, spikes, seen = progress
     return Outcome(tally, spikes, seen, lanes.gauges, broken)

@@ -106,7 +106,7 @@ def run_layers(
             settings,
             plan,
             part,
-            [leaf[plan.senders] for leaf in part.sender_leaves()],
+            [_rows(leaf, plan.senders) for leaf in part.sender_leaves()],
             train,
             (None if synaptic is None else synaptic[:, plan.neurons], axonal),
             t0,
@@ -225,6 +225,12 @@ def _none(_: Any) -> None:
     return None
 
 
+def _rows(leaf: Float[Array, "all neurons"], senders: slice) -> Array:
+    """The senders' rows; of a layer that hears nobody, one that nobody reads."""
+    rows = leaf[senders]
+    return rows if len(rows) else jnp.zeros((1, rows.shape[1]), rows.dtype)
+
+
 def _window(n_known: int) -> int:
     """Entries of a window: few, since each round goes through all of them."""
     return min(32, n_known)
@@ -296,5 +302,5 @@ def _joined(
 
 def _as_run(times: Array, neurons: Array) -> Run:
     none = times == jnp.inf
-    nobody = jnp.where(none, -1, 0)
-    return Run(times, jnp.where(none, -1, neurons), nobody, nobody, None)
+    under_way = jnp.where(none, -1, 0)
+    return Run(times, jnp.where(none, -1, neurons), under_way, None, None)

@@ -64,9 +64,7 @@ def check_keywords(network: type, model: type, keywords: dict[str, Any]) -> None
     check_known(model, keywords, lost, also=own)
 
 
-def check_model(
-    model: NeuronModel, n_neurons: int, in_size: int, dtype: np.dtype
-) -> None:
+def check_model(model: NeuronModel, n_neurons: int, dtype: np.dtype) -> None:
     """That the model's methods fit together, from their shapes alone."""
     name = type(model).__name__
     if model.dtype != dtype:

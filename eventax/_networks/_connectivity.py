@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .._arguments import check_static
+
 
 def connectivity(
     wmask: Any, n_neurons: int, in_size: int, input_neurons: np.ndarray
@@ -17,6 +19,7 @@ def connectivity(
         mask = np.ones(shape, bool)
         mask[n_neurons:] = input_neurons
         return mask
+    check_static("wmask", wmask)
     array = np.asarray(wmask)
     if array.shape != shape:
         raise ValueError(
@@ -46,6 +49,7 @@ def selection(name: str, value: Any, n_neurons: int) -> np.ndarray:
     """A boolean (N,) choice of neurons, default all."""
     if value is None:
         return np.ones((n_neurons,), bool)
+    check_static(name, value)
     array = np.asarray(value)
     if array.shape != (n_neurons,) or array.dtype != bool:
         raise ValueError(

@@ -237,7 +237,7 @@ class EvNN(eqx.Module):
             dtype=self.dtype,
             **neuron_model_kwargs,
         )
-        checks.check_model(self.neuron_model, n_neurons, in_size, self.dtype)
+        checks.check_model(self.neuron_model, n_neurons, self.dtype)
         flow = choose_flow(
             self.neuron_model, solver, solver_stepsize, stepsize_controller, root_finder
         )
@@ -547,7 +547,8 @@ class EvNN(eqx.Module):
     ) -> Array:
         done = self._run(inputs, t_end=end)
         fill = self.output_no_spike_value
-        return spike_trains(done, self._output_ids(), max_spikes, fill)
+        n, outputs = self.n_neurons, self._output_ids()
+        return spike_trains(done, n, outputs, max_spikes, fill)
 
     def _state_at_t_by_jax(self, inputs: Spikes, times: Array) -> Array:
         done = self._run(inputs, observe_at=times)

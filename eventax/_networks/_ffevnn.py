@@ -164,7 +164,8 @@ class FFEvNN(EvNN):
             return super()._spikes_until_t_by_jax(inputs, end, max_spikes)
         done = self._run_layers(inputs, t_end=end).run
         fill = self.output_no_spike_value
-        return spike_trains(done, self._output_ids(), max_spikes, fill)
+        n, outputs = self.n_neurons, self._output_ids()
+        return spike_trains(done, n, outputs, max_spikes, fill)
 
     def _state_at_t_by_jax(self, inputs: Spikes, times: Array) -> Array:
         if self._plans.value is None:

@@ -12,6 +12,7 @@ from .._engine import split_senders
 from .._flows import AbstractFlow
 from .._layers import LayerPlan
 from .._neurons import NeuronModel
+from ._checks import check_model
 
 
 def plan_layers(
@@ -33,6 +34,7 @@ def plan_layers(
         part = _part(model, n_neurons, slice(first, first + size))
         if part is None:
             return None
+        _check_part(part, size)
         flow = choose(part)
         if not (flow.closed and _reads_rows_only(flow, part, size)):
             return None
@@ -44,6 +46,19 @@ def plan_layers(
 def _part(model: NeuronModel, n_neurons: int, chosen: slice) -> NeuronModel | None:
     kinds = model.kinds(n_neurons)[chosen]
     return None if np.any(kinds != kinds[0]) else model.part(n_neurons, chosen)
+
+
+def _check_part(part: NeuronModel, size: int) -> None:
+    """That the methods fit a population of this size too."""
+    try:
+        check_model(part, size, part.dtype)
+    except Exception as error:
+        name = type(part).__name__
+        raise ValueError(
+            f"{name} declares `independent`, but its methods do not fit a layer of "
+            f"{size} neurons. Name in its `per_neuron` every attribute that has a "
+            f"value for each neuron, the neurons being its last axis; got {error}"
+        ) from error
 
 
 def _reads_rows_only(flow: AbstractFlow, model: NeuronModel, size: int) -> bool:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -86,6 +86,16 @@ class ALIF(ColumnModel):
     beta: Constant = eqx.field(static=True)
     rm: Constant = eqx.field(static=True)
     reset_grad_preserve: bool = eqx.field(static=True)
+
+    per_neuron: ClassVar[tuple[str, ...]] = (
+        "weights",
+        "ic",
+        "tmem",
+        "ta",
+        "b0",
+        "beta",
+        "rm",
+    )
 
     def __init__(
         self,

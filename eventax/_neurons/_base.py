@@ -80,10 +80,17 @@ class NeuronModel(eqx.Module):
     """Whether neurons do not depend on each other but for the spikes they receive.
 
     A class that says so promises that motion, threshold, reset and arrival of a neuron
-    read its own state and its own parameters only, and that every array with a value
-    for each neuron has the neurons as its last axis. Feed-forward networks of it are
-    simulated layer by layer. What a class says does not hold for a subclass that writes
-    one of its methods anew.
+    read its own state and its own parameters only, and names in `per_neuron` those of
+    which each neuron has its own. Feed-forward networks of it are simulated layer by
+    layer. What a class says does not hold for a subclass that writes one of its methods
+    anew.
+    """
+
+    per_neuron: ClassVar[tuple[str, ...]] = ()
+    """Attributes of this class, arrays or static ones, with a value for each neuron.
+
+    Their last axis is the neurons; where it has another length, as in shape (), one
+    value is for all. A subclass names those that it adds.
     """
 
     drives: ClassVar[tuple[str, ...]] = ("ic",)
@@ -187,18 +194,21 @@ class NeuronModel(eqx.Module):
     ) -> NeuronModel:
         """A copy in which `change(name, x)` replaces what holds a value per neuron.
 
-        That is every array whose last axis is the neurons. Those in constants are NumPy
+        That is what the class names in `per_neuron`. Arrays in constants are NumPy
         arrays, all others are JAX's. `change_inside` does the same to a model inside.
         """
+        classes = [vars(cls) for cls in type(self).__mro__]
+        own = {name for cls in classes for name in cls.get("per_neuron", ())}
 
         def changed(name: str, x: Any) -> Any:
             if isinstance(x, NeuronModel):
                 return change_inside(x)
-            if isinstance(x, Constant) and np.shape(x.value) == (n_neurons,):
-                return Constant(change(name, np.asarray(x.value)))
-            if isinstance(x, jax.Array | np.ndarray) and x.shape[-1:] == (n_neurons,):
-                return change(name, jnp.asarray(x))
-            return x
+            value = x.value if isinstance(x, Constant) else x
+            if name not in own or np.shape(value)[-1:] != (n_neurons,):
+                return x
+            if isinstance(x, Constant):
+                return Constant(change(name, np.asarray(value)))
+            return change(name, jnp.asarray(value))
 
         copy = object.__new__(type(self))
         for field in dataclasses.fields(self):

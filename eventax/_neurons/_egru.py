@@ -81,6 +81,10 @@ class EGRU(ColumnModel):
     tmem: Constant = eqx.field(static=True)
     thresh: Constant = eqx.field(static=True)
 
+    per_neuron: ClassVar[tuple[str, ...]] = (
+        *("W_u", "W_r", "W_z", "b_u", "b_r", "b_z"),
+        *("tsyn", "tmem", "thresh"),
+    )
     drives: ClassVar[tuple[str, ...]] = ("b_u", "b_r", "b_z")
 
     def __init__(

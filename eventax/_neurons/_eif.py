@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -104,6 +104,18 @@ class EIF(CoordinateModel):
     vreset: Constant = eqx.field(static=True)
     v_peak: Constant = eqx.field(static=True)
     reset_grad_preserve: bool = eqx.field(static=True)
+
+    per_neuron: ClassVar[tuple[str, ...]] = (
+        "weights",
+        "ic",
+        "tmem",
+        "tsyn",
+        "vT",
+        "deltaT",
+        "EL",
+        "vreset",
+        "v_peak",
+    )
 
     def __init__(
         self,

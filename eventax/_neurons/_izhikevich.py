@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -32,6 +32,8 @@ class AbstractIzhikevich(CoordinateModel):
     thresh: eqx.AbstractVar[Constant]
     tau_syn: eqx.AbstractVar[Constant]
     reset_grad_preserve: eqx.AbstractVar[bool]
+
+    per_neuron: ClassVar[tuple[str, ...]] = ("weights", "ic", "thresh", "tau_syn")
 
     @abc.abstractmethod
     def constants(self) -> tuple[Any, Any, Any, Any]:
@@ -161,6 +163,8 @@ class Izhikevich(AbstractIzhikevich):
     thresh: Constant = eqx.field(static=True)
     tau_syn: Constant = eqx.field(static=True)
     reset_grad_preserve: bool = eqx.field(static=True)
+
+    per_neuron: ClassVar[tuple[str, ...]] = ("a", "b", "c", "d")
 
     def __init__(
         self,

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -27,6 +27,8 @@ class AbstractLI(ColumnModel):
 
     weights: eqx.AbstractVar[Float[Array, "senders neurons"]]
     ic: eqx.AbstractVar[Float[Array, " neurons"]]
+
+    per_neuron: ClassVar[tuple[str, ...]] = ("weights", "ic")
 
     @abc.abstractmethod
     def time_constants(self) -> tuple[Any, Any]:
@@ -148,6 +150,8 @@ class LI(AbstractLI):
     ic: Float[Array, " neurons"]
     tsyn: Constant = eqx.field(static=True)
     tmem: Constant = eqx.field(static=True)
+
+    per_neuron: ClassVar[tuple[str, ...]] = ("tsyn", "tmem")
 
     def __init__(
         self,

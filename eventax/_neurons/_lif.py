@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -24,6 +24,8 @@ class AbstractLIF(AbstractLI):
     thresh: eqx.AbstractVar[Constant]
     vreset: eqx.AbstractVar[Constant]
     reset_grad_preserve: eqx.AbstractVar[bool]
+
+    per_neuron: ClassVar[tuple[str, ...]] = ("thresh", "vreset")
 
     def distance(self, v: Column, i: Column) -> Column:
         return v - self.thresh.value
@@ -97,6 +99,8 @@ class LIF(AbstractLIF):
     tsyn: Constant = eqx.field(static=True)
     tmem: Constant = eqx.field(static=True)
     reset_grad_preserve: bool = eqx.field(static=True)
+
+    per_neuron: ClassVar[tuple[str, ...]] = ("tsyn", "tmem")
 
     def __init__(
         self,

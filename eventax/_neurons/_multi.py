@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from .._arguments import check_known
+from .._arguments import check_known, check_static
 from .._flows import AbstractFlow, Parallel
 from .._static import Constant
 from ._base import PUBLIC, NeuronModel, check_model_class, replaced
@@ -262,6 +262,7 @@ class MultiNeuronModel(NeuronModel):
 
 
 def _check_types(ids: Any, n_neurons: int, n_models: int) -> np.ndarray:
+    check_static("neuron_type_ids", ids)
     array = np.asarray(ids)
     whole = np.issubdtype(array.dtype, np.integer)
     if array.shape != (n_neurons,) or not whole:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._arguments import as_numbers
+from .._arguments import as_numbers, check_static, visible
 from .._static import Constant
 
 FanIn = Literal["linear", "sqrt"] | None
@@ -20,21 +20,8 @@ def constant(
     name: str, value: Any, n_neurons: int, dtype: Any, *, positive: bool = False
 ) -> Constant:
     """A scalar or per-neuron constant."""
-    if value is None:
-        raise ValueError(
-            f"`{name}` must be given: a number or an array of shape ({n_neurons},)."
-        )
-    array = np.asarray(as_numbers(name, value, dtype))
-    if array.shape not in ((), (n_neurons,)):
-        raise ValueError(
-            f"`{name}` must be a scalar or have shape ({n_neurons},), one value per "
-            f"neuron; got shape {array.shape}."
-        )
-    if not np.all(np.isfinite(array)):
-        raise ValueError(f"`{name}` must be finite; got {value!r}.")
-    if positive and not np.all(array > 0):
-        raise ValueError(f"`{name}` must be positive; got {value!r}.")
-    return Constant(array)
+    check_static(name, value)
+    return Constant(np.asarray(_checked(name, value, n_neurons, dtype, positive)))
 
 
 def trainable_constant(
@@ -51,14 +38,36 @@ def trainable_constant(
     `shared` is the constructor's choice between the two.
     """
     if np.shape(value) == (1,):
-        value = np.asarray(value)[0]
-    number = constant(name, value, n_neurons, dtype, positive=positive)
-    if shared and np.shape(number.value) != ():
+        value = value[0]
+    number = _checked(name, value, n_neurons, dtype, positive)
+    if shared and number.shape != ():
         raise ValueError(
             f"`{name}` must be a scalar where all neurons share it; got shape "
             f"{np.shape(value)}. Ask for one value per neuron to pass an array."
         )
-    return jnp.broadcast_to(number.value, (1,) if shared else (n_neurons,))
+    return jnp.broadcast_to(number, (1,) if shared else (n_neurons,))
+
+
+def _checked(
+    name: str, value: Any, n_neurons: int, dtype: Any, positive: bool
+) -> np.ndarray | Array:
+    """A number or one for each neuron, each of them in its range where it is seen."""
+    if value is None:
+        raise ValueError(
+            f"`{name}` must be given: a number or an array of shape ({n_neurons},)."
+        )
+    array = as_numbers(name, value, dtype)
+    if array.shape not in ((), (n_neurons,)):
+        raise ValueError(
+            f"`{name}` must be a scalar or have shape ({n_neurons},), one value per "
+            f"neuron; got shape {array.shape}."
+        )
+    seen = visible(array)
+    if seen is not None and not np.all(np.isfinite(seen)):
+        raise ValueError(f"`{name}` must be finite; got {value!r}.")
+    if seen is not None and positive and not np.all(seen > 0):
+        raise ValueError(f"`{name}` must be positive; got {value!r}.")
+    return array
 
 
 def draw_log_time_constants(
@@ -100,6 +109,8 @@ def draw_log_time_constants(
 
 def _check_range(name: str, low: Any, high: Any) -> None:
     lowest, highest = f"{name}_low", f"{name}_high"
+    check_static(lowest, low)
+    check_static(highest, high)
     if low is None or high is None:
         raise ValueError(
             f"Either `init_{name}` or both `{lowest}` and `{highest}` must be given: "
@@ -239,6 +250,7 @@ def draw_normal(
 ) -> Array:
     """Normally distributed values; `scale` is (name, standard deviation)."""
     name, deviation = scale
+    check_static(name, deviation)
     if not 0 <= deviation < np.inf:
         raise ValueError(
             f"`{name}` must be finite and not negative; got {deviation!r}."

@@ -12,6 +12,7 @@ import numpy as np
 from jax.extend.core import Literal
 from jaxtyping import Array, Bool, Float, PyTree
 
+from .._arguments import check_static
 from .._flows import AbstractFlow, Pauses
 from ._base import PUBLIC, NeuronModel, replaced
 from ._columns import ColumnModel
@@ -278,6 +279,7 @@ def check_held(
     mask: Any, neuron: NeuronModel, n_neurons: int
 ) -> bool | tuple[bool, ...]:
     """A mask of held channels in a form that can be compared, default all."""
+    check_static("refrac_mask", mask)
     held = np.asarray(True if mask is None else mask)
     y = jax.eval_shape(lambda: neuron.init_state(n_neurons))
     while isinstance(y, Paused):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
+from .._arguments import visible
 from .._static import Constant
 from ._izhikevich import AbstractIzhikevich
 from ._parameters import (
@@ -96,6 +96,8 @@ class pIzhikevich(AbstractIzhikevich):
     tau_syn: Constant = eqx.field(static=True)
     reset_grad_preserve: bool = eqx.field(static=True)
 
+    per_neuron: ClassVar[tuple[str, ...]] = ("log_a", "log_b", "c", "log_d")
+
     def __init__(
         self,
         key: Array | None,
@@ -141,7 +143,9 @@ class pIzhikevich(AbstractIzhikevich):
         self.log_d = jnp.log(trainable("d", d))
         self.thresh = constant("v_thresh", v_thresh, n_neurons, dtype)
         self.tau_syn = constant("tau_syn", tau_syn, n_neurons, dtype, positive=True)
-        check_reset(np.asarray(c), self.thresh.value, "c", "v_thresh")
+        reset = visible(c)
+        if reset is not None:
+            check_reset(reset, self.thresh.value, "c", "v_thresh")
         self.reset_grad_preserve = reset_grad_preserve
         self.weights, self.ic = draw_weights_and_bias(
             key,

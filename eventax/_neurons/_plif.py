@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -95,6 +95,8 @@ class PLIF(AbstractLIF):
     thresh: Constant = eqx.field(static=True)
     vreset: Constant = eqx.field(static=True)
     reset_grad_preserve: bool = eqx.field(static=True)
+
+    per_neuron: ClassVar[tuple[str, ...]] = ("log_tmem", "log_tsyn")
 
     def __init__(
         self,

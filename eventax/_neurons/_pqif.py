@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -81,6 +81,8 @@ class PQIF(AbstractQIF):
     log_tmem: Float[Array, " constants"]
     log_tsyn: Float[Array, " constants"]
     series: Riccati = eqx.field(static=True)
+
+    per_neuron: ClassVar[tuple[str, ...]] = ("log_tmem", "log_tsyn")
 
     def __init__(
         self,

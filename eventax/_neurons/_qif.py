@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -25,6 +25,8 @@ class AbstractQIF(ColumnModel):
     weights: eqx.AbstractVar[Float[Array, "senders neurons"]]
     ic: eqx.AbstractVar[Float[Array, " neurons"]]
     series: eqx.AbstractVar[Riccati]
+
+    per_neuron: ClassVar[tuple[str, ...]] = ("weights", "ic")
 
     @abc.abstractmethod
     def time_constants(self) -> tuple[Any, Any]:
@@ -122,6 +124,8 @@ class QIF(AbstractQIF):
     tmem: Constant = eqx.field(static=True)
     tsyn: Constant = eqx.field(static=True)
     series: Riccati = eqx.field(static=True)
+
+    per_neuron: ClassVar[tuple[str, ...]] = ("tmem", "tsyn")
 
     def __init__(
         self,

@@ -70,6 +70,7 @@ def _resting(cls: type[NeuronModel]) -> type[NeuronModel]:
         t_refrac: Constant = eqx.field(static=True)
         block_input_during_refrac: bool = eqx.field(static=True)
         refrac_mask: bool | tuple[bool, ...] = eqx.field(static=True)
+        per_neuron = ("t_refrac",)
         _wrapping = ("Refractory", cls, {})
 
         def __init__(
