@@ -12,10 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from .._flows import AbstractFlow, ClosedForm, weighted_time
+from .._flows import AbstractFlow, ClosedForm
 from .._static import Constant
 from ._columns import Column, ColumnModel, Columns
-from ._exponentials import first_crossing, turning_point
+from ._exponentials import (
+    approach,
+    first_crossing,
+    integral_of_decay,
+    integral_of_response,
+    turning_point,
+)
 from ._parameters import constant, draw_weights_and_bias
 
 
@@ -182,23 +188,26 @@ class ALIF(ColumnModel):
         return None if numerical else ClosedForm()
 
     def decay(self, step: Float[Array, "*shape"]) -> PyTree:
-        """exp(-t/τm) and exp(-t/ta)."""
-        return jnp.exp(-step / self.tmem.value), jnp.exp(-step / self.ta.value)
+        """How far v goes to ic, and b to b0."""
+        return approach(1 / self.tmem.value, step), approach(1 / self.ta.value, step)
 
     def decayed(self, z: Columns, decay: PyTree) -> Columns:
         """v and b later: each relaxes exponentially."""
-        (v, b), (decay_m, decay_a), b0 = z, decay, self.b0.value
-        return self.ic + (v - self.ic) * decay_m, b0 + (b - b0) * decay_a
+        (v, b), (own, other), ic, b0 = z, decay, self.ic, self.b0.value
+        return own.moved(v, ic, ic - v), other.moved(b, b0, b0 - b)
 
     def turn(self, z: Columns) -> Column:
         """Never: v approaches ic, and does not turn."""
         return jnp.full_like(z[0], jnp.inf)
 
     def area(self, z: Columns, end: Columns, step: Any, rate: float) -> Column:
-        """Integral of v exp(-rate t) on the way from z to `end`, by parts."""
-        tau_m, shrink = self.tmem.value, jnp.exp(-rate * step)
-        current = self.ic * weighted_time(rate, step)
-        return (current - tau_m * (end[0] * shrink - z[0])) / (1 + rate * tau_m)
+        """Integral of v exp(-rate t) on the way from z to `end`.
+
+        Of both parts of v by itself, as none of them cancels then.
+        """
+        a = 1 / self.tmem.value
+        drive = a * self.ic * integral_of_response(rate + a, rate, step)
+        return z[0] * integral_of_decay(rate + a, step) + drive
 
     def crossing(self, z: Columns, horizon: Float[Array, "*shape"]) -> Column:
         """Time until v first reaches b, inf if not within `horizon`.

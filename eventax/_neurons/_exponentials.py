@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import factorial
-from typing import Any
+from math import factorial, log
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,30 +14,78 @@ from .._flows import first_rise, rising_root
 
 Column = Float[Array, " neurons"]
 
+LOG_2 = log(2)
 
-def exponentials(a: Any, b: Any, step: Any) -> tuple[Any, Any, Any]:
-    """exp(-a t), exp(-b t) and R = (exp(-b t) - exp(-a t)) / (a - b), for a = b too."""
+
+def exponentials(a: Any, b: Any, step: Any) -> tuple[Any, Any, Any, Any]:
+    """(1 - exp(-a t)) / a, exp(-a t), exp(-b t) and (exp(-b t) - exp(-a t)) / (a - b).
+
+    The first and the last one are finite for a = 0 and a = b too.
+    """
     # Scalars made by hand have no type of their own, which custom_jvp would insist on.
     return _exponentials(*(jnp.asarray(x, step.dtype) for x in (a, b)), step)
 
 
-def _parts(a: Any, b: Any, step: Any) -> tuple[Any, Any, Any, Any]:
-    """x = |a - b| t, exp(-x) - 1, (1 - exp(-x)) / x, and the slower exponential."""
-    x = jnp.abs(a - b) * step
+def approach(a: Any, step: Any) -> Way:
+    """How far a value goes that approaches its target at the rate a."""
+    return way(a * step, -jnp.expm1(-a * step), jnp.exp(-a * step))
+
+
+def way(x: Any, gone: Any, left: Any) -> Way:
+    """From the part that is gone and the part that is left at x = a t."""
+    near = x < LOG_2
+    return Way(near, jnp.where(near, gone, -left))
+
+
+class Way(NamedTuple):
+    """How far a value goes to its target: from where it is, or seen from the target.
+
+    Of the two the nearer one is the exact one: a value that hardly moves keeps its
+    digits however far off the target is, and one that has arrived is at its target
+    however far off it was.
+    """
+
+    near: Any  # whether the value is nearer to where it was
+    part: Any  # gone of the distance, or left of it and negative
+
+    def moved(self, x: Any, target: Any, distance: Any) -> Any:
+        """The value that was x; `distance` is that to the target."""
+        return jnp.where(self.near, x, target) + distance * self.part
+
+
+def _parts(x: Any) -> tuple[Any, Any]:
+    """exp(-x) - 1 and (1 - exp(-x)) / x."""
     shrink = jnp.expm1(-x)
     # By its series where the quotient would divide by 0.
     tiny = x < 1e-3
     series = 1 - x * (1 / 2 - x * (1 / 6 - x * (1 / 24 - x / 120)))
-    quotient = jnp.where(tiny, series, -shrink / jnp.where(tiny, 1, x))
-    return x, shrink, quotient, jnp.exp(-jnp.minimum(a, b) * step)
+    return shrink, jnp.where(tiny, series, -shrink / jnp.where(tiny, 1, x))
+
+
+def _shares(x: Any, shrink: Any, quotient: Any) -> tuple[Any, Any]:
+    """P = (1 - (1 + x) exp(-x)) / x² and Q = (x - 1 + exp(-x)) / x².
+
+    With φ = (1 - exp(-x)) / x they are P = -φ'(x), P + Q = φ.
+    """
+    # Relative to the result, rounding is below 1e-14 on either side of 0.1.
+    small = x < 0.1
+    safe = jnp.where(small, 1, x)
+    series = 0.0
+    for k in reversed(range(10)):
+        series = 1 / factorial(k + 2) - x * series
+    q = jnp.where(small, series, (safe + shrink) / (safe * safe))
+    p = -(shrink + safe * (1 + shrink)) / (safe * safe)
+    return jnp.where(small, quotient - series, p), q
 
 
 @jax.custom_jvp
-def _exponentials(a: Array, b: Array, step: Array) -> tuple[Array, Array, Array]:
-    _, shrink, quotient, slow = _parts(a, b, step)
+def _exponentials(a: Array, b: Array, step: Array) -> tuple[Array, ...]:
+    shrink, quotient = _parts(jnp.abs(a - b) * step)
+    slow = jnp.exp(-jnp.minimum(a, b) * step)
     fast = slow * (1 + shrink)
     a_is_fast = a > b
     return (
+        step * _parts(a * step)[1],
         jnp.where(a_is_fast, fast, slow),
         jnp.where(a_is_fast, slow, fast),
         step * slow * quotient,
@@ -47,40 +95,32 @@ def _exponentials(a: Array, b: Array, step: Array) -> tuple[Array, Array, Array]
 def _exponentials_jvp(primals: Any, tangents: Any) -> Any:
     """By hand: what `_exponentials` selects and divides has no derivative at a = b.
 
-    R is symmetric in a and b. With φ(x) = (1 - exp(-x)) / x it is t φ exp(-slow t),
-    which differentiates to -t² exp(-slow t) times P by the faster and times Q by the
-    slower of the two rates, where
-
-        P = (1 - (1 + x) exp(-x)) / x²,    Q = (x - 1 + exp(-x)) / x²,    P + Q = φ.
+    R = (exp(-b t) - exp(-a t)) / (a - b) is symmetric in a and b. With φ of x = |a - b|
+    t it is t φ exp(-slow t), which differentiates to -t² exp(-slow t) times P by the
+    faster and times Q by the slower of the two rates.
     """
     a, b, step = primals
     by_a, by_b, by_step = tangents
-    x, shrink, quotient, slow = _parts(a, b, step)
-    decay_a, decay_b, response = _exponentials(a, b, step)
-    # Relative to the result, rounding is below 1e-14 on either side of 0.1.
-    small = x < 0.1
-    safe = jnp.where(small, 1, x)
-    series = 0.0
-    for k in reversed(range(10)):
-        series = 1 / factorial(k + 2) - x * series
-    q = jnp.where(small, series, (safe + shrink) / (safe * safe))
-    p = -(shrink + safe * (1 + shrink)) / (safe * safe)
-    p = jnp.where(small, quotient - series, p)
-    scale = -step * step * slow
+    values = _exponentials(a, b, step)
+    _, decay_a, decay_b, response = values
+    x = jnp.abs(a - b) * step
+    p, q = _shares(x, *_parts(x))
+    scale = -step * step * jnp.exp(-jnp.minimum(a, b) * step)
     a_is_fast = a > b
-    rate_a = rate_b = rate_r = 0.0
+    rate_f = rate_a = rate_b = rate_r = 0.0
     if not _is_zero(by_a):
+        rate_f = -step * step * _shares(a * step, *_parts(a * step))[0] * by_a
         rate_a = rate_a - step * decay_a * by_a
         rate_r = rate_r + scale * jnp.where(a_is_fast, p, q) * by_a
     if not _is_zero(by_b):
         rate_b = rate_b - step * decay_b * by_b
         rate_r = rate_r + scale * jnp.where(a_is_fast, q, p) * by_b
     if not _is_zero(by_step):
+        rate_f = rate_f + decay_a * by_step
         rate_a = rate_a - a * decay_a * by_step
         rate_b = rate_b - b * decay_b * by_step
         rate_r = rate_r + (decay_b - a * response) * by_step
-    values = decay_a, decay_b, response
-    rates = (rate_a, rate_b, rate_r)
+    rates = (rate_f, rate_a, rate_b, rate_r)
     return values, tuple(
         jnp.broadcast_to(jnp.asarray(r, v.dtype), v.shape)
         for r, v in zip(rates, values, strict=True)
@@ -151,3 +191,45 @@ def first_crossing(
     guess = low + span * jnp.where(part < jnp.inf, part, 0)
     root = rising_root(gap_then, low, high, jnp.clip(guess, low, high), crosses)
     return jnp.where(gap >= 0, 0, jnp.where(crosses, root, jnp.inf))
+
+
+# Integrals over time ------------------------------------------------------------------
+
+
+def integral_of_decay(rate: Any, step: Any) -> Any:
+    """Of exp(-rate t), over `step`."""
+    return step * _first(rate * step)
+
+
+def integral_of_response(a: Any, b: Any, step: Any) -> Any:
+    """Of (exp(-b t) - exp(-a t)) / (a - b), over `step`, for equal and zero rates too.
+
+    With x = a t and y = b t that is t² times the divided difference of exp at 0, -x and
+    -y: (φ(low) - exp(-low) φ(high - low)) / high, or, where that cancels, the series
+
+        Σ (-1)^n h_n(x, y) / (n + 2)!,   h_n = x h_(n-1) + y^n.
+    """
+    x, y = a * step, b * step
+    low, high = jnp.minimum(x, y), jnp.maximum(x, y)
+    small = high < 0.5
+    low, safe = jnp.where(small, 0, low), jnp.where(small, 1, high)
+    direct = (_first(low) - jnp.exp(-low) * _first(safe - low)) / safe
+    # Where the series is not asked for, its powers may overflow.
+    x, y = (jnp.where(small, value, 0) for value in (x, y))
+    series, power, sums = 0.0, 1.0, 1.0
+    for n in range(16):
+        series = series + (-1) ** n / factorial(n + 2) * sums
+        power = power * y
+        sums = x * sums + power
+    return step * step * jnp.where(small, series, direct)
+
+
+def _first(x: Any) -> Any:
+    """φ(x) = (1 - exp(-x)) / x, in a form whose derivative is exact too."""
+    small = x < 0.5
+    near = jnp.where(small, x, 0)
+    series = 0.0
+    for k in reversed(range(16)):
+        series = 1 / factorial(k + 1) - near * series
+    safe = jnp.where(small, 1, x)
+    return jnp.where(small, series, -jnp.expm1(-safe) / safe)

@@ -12,11 +12,23 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from .._flows import AbstractFlow, ClosedForm, weighted_time
+from .._flows import AbstractFlow, ClosedForm
 from .._static import Constant
 from ._columns import Column, ColumnModel, Columns
-from ._exponentials import exponentials, turning_point
-from ._parameters import FanIn, constant, draw_weights_and_bias
+from ._exponentials import (
+    exponentials,
+    integral_of_decay,
+    integral_of_response,
+    turning_point,
+    way,
+)
+from ._parameters import (
+    FanIn,
+    constant,
+    draw_weights_and_bias,
+    time_constant,
+    without_leak,
+)
 
 
 class AbstractLI(ColumnModel):
@@ -31,16 +43,19 @@ class AbstractLI(ColumnModel):
     per_neuron: ClassVar[tuple[str, ...]] = ("weights", "ic")
 
     @abc.abstractmethod
-    def time_constants(self) -> tuple[Any, Any]:
-        """(τm, τs), each a scalar or (N,)."""
+    def time_constants(self) -> tuple[Any, Any, Any]:
+        """(τm, whether it leaks as 0 or 1, τs), each a scalar or (N,).
+
+        An infinite τm is no leak, and a τm of 1.
+        """
 
     def start(self, n_neurons: int) -> Columns:
         zero = jnp.zeros((n_neurons,), self.dtype)
         return zero, zero
 
     def derivative(self, v: Column, i: Column) -> Columns:
-        tau_m, tau_s = self.time_constants()
-        return (i + self.ic - v) / tau_m, -i / tau_s
+        tau_m, leak, tau_s = self.time_constants()
+        return (i + self.ic - leak * v) / tau_m, -i / tau_s
 
     def arrive(self, rows: list[Column], v: Column, i: Column) -> Columns:
         (w,) = rows
@@ -56,26 +71,37 @@ class AbstractLI(ColumnModel):
         return None if numerical else ClosedForm()
 
     def decay(self, step: Float[Array, "*shape"]) -> PyTree:
-        """exp(-t/τm), exp(-t/τs), and what a unit of i adds to v after `step`."""
-        tau_m, tau_s = self.time_constants()
-        decay_m, decay_s, response = exponentials(1 / tau_m, 1 / tau_s, step)
-        return decay_m, decay_s, response / tau_m
+        """How far v goes to ic, exp(-t/τs), and what a unit of i adds to v."""
+        tau_m, leak, tau_s = self.time_constants()
+        a = leak / tau_m
+        fill, decay_m, decay_s, response = exponentials(a, 1 / tau_s, step)
+        # Without a leak v goes on for ever, ic times the time.
+        return way(a * step, fill / tau_m, decay_m), decay_s, response / tau_m
 
     def decayed(self, z: Columns, decay: PyTree) -> Columns:
         """v and i later: v is the constant ic plus two exponentials."""
-        (v, i), (decay_m, decay_s, response) = z, decay
-        return self.ic + (v - self.ic) * decay_m + i * response, i * decay_s
+        (v, i), (own, decay_s, response), ic = z, decay, self.ic
+        _, leak, _ = self.time_constants()
+        return own.moved(v, ic, ic - leak * v) + i * response, i * decay_s
+
+    def limit(self, z: Columns) -> Column:
+        """Where v tends to."""
+        (v, i), ic = z, self.ic
+        _, leak, tau_s = self.time_constants()
+        goes_on = jnp.where(ic == 0, v + i * tau_s, jnp.where(ic > 0, 1, -1) * jnp.inf)
+        return jnp.where(leak > 0, ic, goes_on)
 
     def extremum(self, z: Columns) -> tuple[Any, Column]:
         """Whether v rises, and the time until its only extremum, inf if it has none.
 
-        u = τm v' obeys u' = -u/τm - i/τs, so there is at most one.
+        u = τm v' obeys u' = -leak u/τm - i/τs, so there is at most one.
         """
         (v, i), ic = z, self.ic
-        tau_m, tau_s = self.time_constants()
-        a, b = 1 / tau_m, 1 / tau_s
-        ratio = (a * i - (a - b) * (v - ic)) / jnp.where(i == 0, 1, b * i)
-        return turning_point(a, b, i + ic - v, b * i, ratio)
+        tau_m, leak, tau_s = self.time_constants()
+        a, b = leak / tau_m, 1 / tau_s
+        pull = ic - leak * v
+        ratio = (a * i + (a - b) * pull) / jnp.where(i == 0, 1, b * i)
+        return turning_point(a, b, i + pull, b * i, ratio)
 
     def turn(self, z: Columns) -> Column:
         """Time until the extremum of v, inf if it has none."""
@@ -84,14 +110,14 @@ class AbstractLI(ColumnModel):
     def area(self, z: Columns, end: Columns, step: Any, rate: float) -> Column:
         """Integral of v exp(-rate t) on the way from z to `end`.
 
-        Both equations multiplied by exp(-rate t) and integrated by parts.
+        Of each of the three parts of v by itself, as none of them cancels then.
         """
-        (v, i), (v_end, i_end) = z, end
-        tau_m, tau_s = self.time_constants()
-        shrink = jnp.exp(-rate * step)
-        current = tau_s * (i - i_end * shrink) / (1 + rate * tau_s)
-        current = current + self.ic * weighted_time(rate, step)
-        return (current - tau_m * (v_end * shrink - v)) / (1 + rate * tau_m)
+        v, i = z
+        tau_m, leak, tau_s = self.time_constants()
+        fall = rate + leak / tau_m
+        drive = self.ic * integral_of_response(fall, rate, step)
+        drive = drive + i * integral_of_response(fall, rate + 1 / tau_s, step)
+        return v * integral_of_decay(fall, step) + drive / tau_m
 
 
 class LI(AbstractLI):
@@ -110,7 +136,8 @@ class LI(AbstractLI):
         in_size: number of input channels M.
         wmask: connectivity (N+M, N), rows are senders: neurons first, then inputs.
         tsyn: synaptic time constant τs > 0, a scalar or (N,), in the user's time unit.
-        tmem: membrane time constant τm > 0, a scalar or (N,).
+        tmem: membrane time constant τm > 0, a scalar or (N,). Infinity is no leak: the
+            first equation is v' = i + ic then, in the user's time unit.
         blim: width of the uniform distribution of biases.
         bmean: its mean.
         init_bias: biases themselves, a scalar or (N,).
@@ -173,7 +200,7 @@ class LI(AbstractLI):
         # NeuronModel's, which equinox lets subclasses inherit.
         super().__init__(dtype=dtype)  # pyright: ignore[reportCallIssue]
         self.tsyn = constant("tsyn", tsyn, n_neurons, dtype, positive=True)
-        self.tmem = constant("tmem", tmem, n_neurons, dtype, positive=True)
+        self.tmem = time_constant("tmem", tmem, n_neurons, dtype)
         self.weights, self.ic = draw_weights_and_bias(
             key,
             wmask,
@@ -187,8 +214,8 @@ class LI(AbstractLI):
             bmean=bmean,
         )
 
-    def time_constants(self) -> tuple[Any, Any]:
-        return self.tmem.value, self.tsyn.value
+    def time_constants(self) -> tuple[Any, Any, Any]:
+        return *without_leak(self.tmem.value), self.tsyn.value
 
     def distance(self, v: Column, i: Column) -> Column:
         return jnp.full_like(v, -1)

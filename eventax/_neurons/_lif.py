@@ -15,7 +15,14 @@ from .._static import Constant
 from ._columns import Column, Columns
 from ._exponentials import first_crossing
 from ._li import AbstractLI
-from ._parameters import FanIn, check_reset, constant, draw_weights_and_bias
+from ._parameters import (
+    FanIn,
+    check_reset,
+    constant,
+    draw_weights_and_bias,
+    time_constant,
+    without_leak,
+)
 
 
 class AbstractLIF(AbstractLI):
@@ -38,17 +45,17 @@ class AbstractLIF(AbstractLI):
 
     def crossing(self, z: Columns, horizon: Float[Array, "*shape"]) -> Column:
         """Time until v first rises through threshold, inf if not within `horizon`."""
-        tau_m, tau_s = self.time_constants()
-        a, b = 1 / tau_m, 1 / tau_s
+        tau_m, leak, tau_s = self.time_constants()
+        a, b = leak / tau_m, 1 / tau_s
         ic, thresh = self.ic, self.thresh.value
 
         def gap_then(step: Column) -> tuple[Column, Column, Column]:
             v, i = self.decayed(z, self.decay(step))
-            u = i + ic - v
-            return v - thresh, u * a, -(u * a + i * b) * a
+            u = i + ic - leak * v
+            return v - thresh, u / tau_m, -(u * a + i * b) / tau_m
 
         rises, turn = self.extremum(z)
-        gap, limit = z[0] - thresh, ic - thresh
+        gap, limit = z[0] - thresh, self.limit(z) - thresh
         return first_crossing(gap_then, gap, rises, turn, limit, horizon)
 
 
@@ -68,7 +75,9 @@ class LIF(AbstractLIF):
         wmask: connectivity (N+M, N), rows are senders: neurons first, then inputs.
         thresh: threshold, a scalar or (N,).
         tsyn: synaptic time constant τs > 0, a scalar or (N,), in the user's time unit.
-        tmem: membrane time constant τm > 0, a scalar or (N,).
+        tmem: membrane time constant τm > 0, a scalar or (N,). Infinity is no leak, the
+            integrate-and-fire neuron: the first equation is v' = i + ic then, in the
+            user's time unit.
         vreset: value after a spike, below `thresh`.
         blim: width of the uniform distribution of biases.
         bmean: its mean.
@@ -127,7 +136,7 @@ class LIF(AbstractLIF):
         self.thresh = constant("thresh", thresh, n_neurons, dtype)
         self.vreset = constant("vreset", vreset, n_neurons, dtype)
         self.tsyn = constant("tsyn", tsyn, n_neurons, dtype, positive=True)
-        self.tmem = constant("tmem", tmem, n_neurons, dtype, positive=True)
+        self.tmem = time_constant("tmem", tmem, n_neurons, dtype)
         check_reset(self.vreset.value, self.thresh.value)
         self.reset_grad_preserve = reset_grad_preserve
         self.weights, self.ic = draw_weights_and_bias(
@@ -143,5 +152,5 @@ class LIF(AbstractLIF):
             bmean=bmean,
         )
 
-    def time_constants(self) -> tuple[Any, Any]:
-        return self.tmem.value, self.tsyn.value
+    def time_constants(self) -> tuple[Any, Any, Any]:
+        return *without_leak(self.tmem.value), self.tsyn.value

@@ -21,7 +21,21 @@ def constant(
 ) -> Constant:
     """A scalar or per-neuron constant."""
     check_static(name, value)
-    return Constant(np.asarray(_checked(name, value, n_neurons, dtype, positive)))
+    array = _checked(name, value, n_neurons, dtype, positive=positive)
+    return Constant(np.asarray(array))
+
+
+def time_constant(name: str, value: Any, n_neurons: int, dtype: Any) -> Constant:
+    """A positive constant, which may be infinite."""
+    check_static(name, value)
+    array = _checked(name, value, n_neurons, dtype, positive=True, infinite=True)
+    return Constant(np.asarray(array))
+
+
+def without_leak(tau: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(τ, 1), and (1, 0) where τ is infinite."""
+    leaks = np.isfinite(tau)
+    return np.where(leaks, tau, 1).astype(tau.dtype), np.asarray(leaks, tau.dtype)
 
 
 def trainable_constant(
@@ -32,6 +46,7 @@ def trainable_constant(
     *,
     shared: bool,
     positive: bool = False,
+    infinite: bool = False,
 ) -> Array:
     """One value for all neurons, shape (1,), or one for each, shape (N,).
 
@@ -39,7 +54,9 @@ def trainable_constant(
     """
     if np.shape(value) == (1,):
         value = value[0]
-    number = _checked(name, value, n_neurons, dtype, positive)
+    number = _checked(
+        name, value, n_neurons, dtype, positive=positive, infinite=infinite
+    )
     if shared and number.shape != ():
         raise ValueError(
             f"`{name}` must be a scalar where all neurons share it; got shape "
@@ -49,9 +66,18 @@ def trainable_constant(
 
 
 def _checked(
-    name: str, value: Any, n_neurons: int, dtype: Any, positive: bool
+    name: str,
+    value: Any,
+    n_neurons: int,
+    dtype: Any,
+    *,
+    positive: bool,
+    infinite: bool = False,
 ) -> np.ndarray | Array:
-    """A number or one for each neuron, each of them in its range where it is seen."""
+    """A number or one for each neuron, each of them in its range where it is seen.
+
+    Infinity is in the range only if it is allowed, and positive.
+    """
     if value is None:
         raise ValueError(
             f"`{name}` must be given: a number or an array of shape ({n_neurons},)."
@@ -63,7 +89,7 @@ def _checked(
             f"neuron; got shape {array.shape}."
         )
     seen = visible(array)
-    if seen is not None and not np.all(np.isfinite(seen)):
+    if seen is not None and not np.all(np.isfinite(seen) | (infinite & (seen > 0))):
         raise ValueError(f"`{name}` must be finite; got {value!r}.")
     if seen is not None and positive and not np.all(seen > 0):
         raise ValueError(f"`{name}` must be positive; got {value!r}.")
@@ -76,13 +102,15 @@ def draw_log_time_constants(
     dtype: Any,
     *,
     shared: bool,
+    infinite: tuple[str, ...] = (),
     **wishes: tuple[Any, Any, Any],
 ) -> tuple[Array, ...]:
     """Logarithms of trainable time constants, each of shape (1,) if shared, else (N,).
 
     `wishes` has (value, low, high) for each name: the value is used, or if it is None,
-    one drawn uniformly between the other two. They have keys apart from those of
-    weights and bias, which do not depend on whether time constants are drawn.
+    one drawn uniformly between the other two. Those named in `infinite` may be so. They
+    have keys apart from those of weights and bias, which do not depend on whether time
+    constants are drawn.
     """
     keys = [None] * len(wishes)
     if key is not None:
@@ -101,7 +129,13 @@ def draw_log_time_constants(
             )
         else:
             value = trainable_constant(
-                given, value, n_neurons, dtype, shared=shared, positive=True
+                given,
+                value,
+                n_neurons,
+                dtype,
+                shared=shared,
+                positive=True,
+                infinite=name in infinite,
             )
         logs.append(jnp.log(value))
     return tuple(logs)

@@ -43,7 +43,8 @@ class PLIF(AbstractLIF):
         init_bias: biases themselves, a scalar or (N,).
         positive_bias: draw from [0, blim] (True) or ±blim/2 (False).
         init_tmem: membrane time constant τm > 0, in the user's time unit: a scalar, or
-            (N,) if not shared.
+            (N,) if not shared. Infinity is no leak, as in `LIF`, and stays so: its
+            gradient is 0.
         init_tsyn: synaptic time constant τs > 0, likewise.
         tmem_low, tmem_high: where `init_tmem` is None, τm is uniform in this range.
         tsyn_low, tsyn_high: where `init_tsyn` is None, τs is uniform in this range.
@@ -138,6 +139,7 @@ class PLIF(AbstractLIF):
             tmem=(init_tmem, tmem_low, tmem_high),
             tsyn=(init_tsyn, tsyn_low, tsyn_high),
             shared=shared_time_constants,
+            infinite=("tmem",),
         )
         self.weights, self.ic = draw_weights_and_bias(
             key,
@@ -154,5 +156,8 @@ class PLIF(AbstractLIF):
             positive_bias=positive_bias,
         )
 
-    def time_constants(self) -> tuple[Any, Any]:
-        return jnp.exp(self.log_tmem), jnp.exp(self.log_tsyn)
+    def time_constants(self) -> tuple[Any, Any, Any]:
+        # An infinite one is selected before the exponential, whose derivative it has.
+        leaks = self.log_tmem < jnp.log(jnp.finfo(self.dtype).max)
+        tau_m = jnp.exp(jnp.where(leaks, self.log_tmem, 0))
+        return tau_m, leaks.astype(self.dtype), jnp.exp(self.log_tsyn)

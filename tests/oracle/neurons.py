@@ -147,14 +147,15 @@ def lif(
 ) -> Population:
     """tmem v' = -v + i + ic, tsyn i' = -i; at v = thresh, v -> vreset.
 
-    States (v, i).
+    Where tmem is infinite, v' = i + ic. States (v, i).
     """
     weights, n = _senders_by_receivers(weights)
     ic, tmem, tsyn, thresh, vreset = _per_neuron(n, ic, tmem, tsyn, thresh, vreset)
 
     def dynamics(t: float, state: np.ndarray) -> np.ndarray:
         v, i = state.T
-        return np.stack([(i + ic - v) / tmem, -i / tsyn], axis=1)
+        slope = np.where(np.isinf(tmem), i + ic, (i + ic - v) / tmem)
+        return np.stack([slope, -i / tsyn], axis=1)
 
     return Population(
         start=np.zeros((n, 2)),
