@@ -1,5 +1,7 @@
 """Settings that are part of a network's identity, hashed and compared by value."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax
@@ -31,6 +33,18 @@ class Constant:
     def __repr__(self) -> str:
         return f"Constant({self.value!r})"
 
+    # A copy is the same, as nothing in it changes. In another process all but the value
+    # is made anew: what JAX compares is not all that can be written down.
+
+    def __copy__(self) -> Constant:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Constant:
+        return self
+
+    def __reduce__(self) -> tuple[Any, tuple[Any]]:
+        return Constant, (self.value,)
+
 
 def _frozen(leaf: Any) -> Any:
     if not isinstance(leaf, (jax.Array, np.ndarray, np.generic)):
@@ -43,4 +57,5 @@ def _frozen(leaf: Any) -> Any:
 def _identity(leaf: Any) -> Any:
     if isinstance(leaf, np.ndarray):
         return (leaf.shape, leaf.dtype.str, leaf.tobytes())
-    return (type(leaf), leaf)
+    # NaN does not equal itself.
+    return (type(leaf), leaf.hex() if isinstance(leaf, float) else leaf)

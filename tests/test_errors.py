@@ -11,7 +11,7 @@ import pytest
 from marks import slow
 
 from eventax import EvNN, FFEvNN
-from eventax._arguments import as_flag, check_count
+from eventax._arguments import as_flag, as_float, check_count
 from eventax._networks import _checks as checks
 from eventax._neurons._base import check_model_class
 from eventax.neuron_models import EGRU, LIF, PLIF, QIF, NeuronModel, Refractory
@@ -238,7 +238,7 @@ def test_types_of_counts_and_numbers():
     # Called directly: in these tests annotations are checked too, and come first.
     with fails(TypeError, "`n` must be a whole number", "2.5"):
         check_count("n", 2.5, 0)
-    for check in (checks.check_number, checks.check_positive, checks.check_fill):
+    for check in (checks.check_number, checks.check_positive, as_float):
         with fails(TypeError, "`x` must be a number", "'soon'"):
             check("x", "soon")
 

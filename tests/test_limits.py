@@ -1,5 +1,6 @@
 """Constants at their limits: exact, or an error that names the argument."""
 
+import dataclasses
 import itertools
 
 import equinox as eqx
@@ -8,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from marks import slow
-from oracle import neurons
+from oracle import lif, neurons
 from scipy.integrate import quad
 
 from eventax import EvNN, FFEvNN
 from eventax._neurons._exponentials import integral_of_decay, integral_of_response
-from eventax.neuron_models import ALIF, LI, LIF, PLIF, Refractory
+from eventax.neuron_models import ALIF, EIF, LI, LIF, PLIF, Refractory
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -270,3 +271,178 @@ def test_integrals_of_exponentials(step):
     np.testing.assert_allclose(
         integral_of_decay(np.array(RATES), step), one, rtol=1e-13
     )
+
+
+# Units --------------------------------------------------------------------------------
+
+
+def upstroke(sharpness):
+    """The spike of an EIF neuron at one input, by an integration that stops near it."""
+    weights = np.array([[0.0], [6.0]])
+    population = neurons.eif(
+        weights,
+        0.0,
+        tmem=10.0,
+        tsyn=5.0,
+        deltaT=sharpness,
+        v_peak=1.0 - sharpness * np.log(1e-4),
+    )
+    trace = neurons.simulate(population, np.array([[0.0]]), t_max=20.0)
+    return trace.times[0]
+
+
+def eif(potential=1.0, time=1.0, sharpness=0.2, dtype=F32, **keywords):
+    net = EvNN(
+        EIF,
+        1,
+        20.0 * time,
+        1,
+        wmask=[[0], [1]],
+        tmem=10.0 * time,
+        tsyn=5.0 * time,
+        vT=potential,
+        deltaT=sharpness * potential,
+        init_bias=0.0,
+        dtype=dtype,
+        init_weights=6.0 * potential,
+        max_event_steps=20,
+        **keywords,
+    )
+    return float(net.ttfs([[0.0]])[0]) / time
+
+
+@pytest.mark.parametrize(
+    "sharpness", [1e-5, slow(1e-4), slow(1e-3), slow(0.01), slow(0.2)]
+)
+def test_a_sharp_upstroke(sharpness):
+    # Found failing in float32: 10 ms late at 1e-4, and no spike at 1e-5.
+    truth = upstroke(sharpness)
+    assert abs(eif(sharpness=sharpness) - truth) < 2e-5
+    if sharpness >= 1e-3:
+        assert abs(eif(sharpness=sharpness, dtype=F64) - truth) < 1e-7
+
+
+@pytest.mark.parametrize("potential", [1e-3, slow(1e3), slow(1e-6)])
+def test_the_unit_of_the_potential_does_not_matter(potential):
+    for sharpness in (0.2, 1e-3):
+        wanted = upstroke(sharpness)
+        assert abs(eif(potential, sharpness=sharpness) - wanted) < 2e-5
+
+
+@pytest.mark.parametrize("time", [1e-3, slow(1e3)])
+def test_the_unit_of_time_does_not_matter(time):
+    # Found failing: in seconds the default of `spike_time_tol` was 1 ms.
+    late = {1e-3: 1.0, 1e3: 1e-3}[time]  # before infinity, of the default in ms
+    assert abs(eif(time=time) - upstroke(0.2) - 1e-3 * (1 - late)) < 2e-5
+    part = eif(time=time, spike_time_tol=1e-4 * 10.0 * time)
+    assert abs(part - upstroke(0.2)) < 2e-5
+
+
+class Squared(LIF):
+    """A user's model: the leak grows with the potential, in units of threshold."""
+
+    def dynamics(self, t, y, args):
+        v, i = y[:, 0], y[:, 1]
+        leak = v * v / self.thresh.value
+        return jnp.stack([(i + self.ic - leak) / 10.0, -i / 5.0], axis=-1)
+
+
+@pytest.mark.parametrize("potential", [1.0, 1e-6, slow(1e6)])
+def test_the_unit_of_a_users_potential_does_not_matter(potential):
+    n = 2
+    net = EvNN(
+        Squared,
+        n,
+        30.0,
+        1,
+        thresh=potential,
+        tsyn=5.0,
+        tmem=10.0,
+        init_bias=1.5 * potential,
+        init_weights=potential * np.array([[0.0, 0.5], [-0.4, 0.0], [2.0, 3.0]]),
+    )
+    times, who, _ = net.record([[3.0]])
+    population = neurons.lif(
+        np.array([[0.0, 0.5], [-0.4, 0.0], [2.0, 3.0]]), 1.5, tmem=10.0, tsyn=5.0
+    )
+
+    def dynamics(t, state):
+        v, i = state.T
+        return np.stack([(i + 1.5 - v * v) / 10.0, -i / 5.0], axis=1)
+
+    population = dataclasses.replace(population, dynamics=dynamics)
+    trace = neurons.simulate(population, np.array([[3.0]]), t_max=30.0)
+    k = len(trace.times)
+    assert k > 4
+    np.testing.assert_array_equal(who[:k], trace.neurons)
+    np.testing.assert_allclose(times[:k], trace.times, atol=1e-4)
+
+
+# Thresholds, pauses, delays and weights -----------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [EvNN, slow(FFEvNN)])
+@pytest.mark.parametrize("dtype", [F32, slow(F64)])
+def test_a_threshold_at_or_below_the_start(kind, dtype):
+    # Neurons 0 and 1 start at or above threshold and fire at once, then from the reset.
+    thresh, vreset = np.array([0.0, -0.5, 1.0]), np.array([-0.5, -1.0, 0.0])
+    constants = {"thresh": thresh, "vreset": vreset, "tmem": 10.0, "tsyn": 5.0}
+    trace = lif.simulate(np.zeros((3, 3)), 1.5, t_max=20.0, **constants)
+    assert np.all(trace.times[:2] == 0)
+    settings = constants | {"init_weights": 0.0, "init_bias": 1.5, "dtype": dtype}
+    settings |= {"reset_grad_preserve": False}
+    if kind is EvNN:
+        net = EvNN(LIF, 3, 20.0, 0, **settings)
+    else:
+        net = FFEvNN([3], 0, LIF, 20.0, **settings)
+    times, who, _ = net.record(None)
+    k = len(trace.times)
+    np.testing.assert_array_equal(who[:k], trace.neurons)
+    np.testing.assert_allclose(times[:k], trace.times, rtol=8 * np.finfo(dtype).eps)
+    assert np.all(np.isinf(times[k:]))
+
+
+@pytest.mark.parametrize("weight", [1e-30, 1e10, -1e10])
+@pytest.mark.parametrize("dtype", [F32, slow(F64)])
+def test_weights_of_every_size(weight, dtype):
+    # After a huge inhibition the potential comes back to what its bias holds.
+    weights = np.array([[0.0, 0.0], [0.0, 0.0], [weight, 1.0]])
+    bias, t_max = np.array([1.2 if weight < 0 else 0.0, 1.5]), 400.0
+    constants = {"tmem": 10.0, "tsyn": 5.0, "thresh": 1.0}
+    trace = lif.simulate(
+        weights,
+        bias,
+        np.array([[3.0]]),
+        t_max=t_max,
+        stop_after=[0] if weight > 0 else None,
+        **constants,
+    )
+    truth = trace.times[trace.neurons == 0]
+    net = EvNN(
+        LIF, 2, t_max, 1, wmask=[[0, 0], [0, 0], [1, 1]], dtype=dtype,
+        init_weights=weights, init_bias=bias, output_neurons=np.array([True, False]),
+        **constants,
+    )  # fmt: skip
+    first, slope = jax.jit(jax.value_and_grad(lambda x: net.ttfs(x)[0]))([[3.0]])
+    tolerance = {F32: 2e-6, F64: 1e-12}[dtype]
+    wanted = truth[0] if len(truth) else np.inf
+    np.testing.assert_allclose(first, wanted, rtol=tolerance)
+    # A spike that the input brings about moves with it, one long after has forgotten.
+    moves = {1e-30: 0.0, 1e10: 1.0, -1e10: 1.0}[weight]
+    np.testing.assert_allclose(slope[0], moves, atol=1e-5)
+
+
+def test_no_pause_and_delays_beyond_the_end():
+    constants = {"tmem": 10.0, "tsyn": 5.0, "thresh": 1.0, "init_bias": 1.5}
+    constants |= {"init_weights": 3.0, "dtype": F64}
+    plain = EvNN(LIF, 2, 20.0, 0, wmask=np.zeros((2, 2)), **constants)
+    wanted = plain.record(None)[0]
+    pause = EvNN(
+        Refractory(LIF), 2, 20.0, 0, wmask=np.zeros((2, 2)), t_refrac=0.0, **constants
+    )
+    np.testing.assert_allclose(pause.record(None)[0], wanted, rtol=1e-14)
+    late = EvNN(LIF, 2, 20.0, 1, init_delays=1e6, **constants)
+    np.testing.assert_allclose(late.record([[1.0]])[0], wanted, rtol=1e-14)
+    layered = FFEvNN([2], 1, LIF, 20.0, init_delays=1e6, **constants)
+    times = layered.record([[1.0]])[0]
+    np.testing.assert_allclose(times, wanted[: len(times)], rtol=1e-14)

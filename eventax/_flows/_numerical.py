@@ -23,12 +23,17 @@ CUBIC_ORDER = 3
 NEAR = 0.1
 
 
+# Of the distance to threshold at the start: what counts as no change of a state at all.
+NOTHING = 1e-3
+
+
 class Notes(NamedTuple):
     """Step sizes between segments."""
 
     usual: Scalar  # the next step if nothing shortens it
     aim: Scalar  # where a crossing is expected within the next step, inf if none
     controller: PyTree
+    largest: PyTree  # each channel has been so far; None if errors count as they are
 
 
 class Numerical(AbstractFlow):
@@ -46,6 +51,7 @@ class Numerical(AbstractFlow):
     controller: diffrax.AbstractStepSizeController | None  # None: fixed steps
     stepsize: float
     root_finder: optx.AbstractRootFinder | None
+    in_units: bool = False  # whether errors count in units of the model's own
 
     def likely_steps(self, span: float) -> int:
         return 8192 if self.controller is not None else ceil(span / self.stepsize)
@@ -58,7 +64,13 @@ class Numerical(AbstractFlow):
             )
             first = jnp.asarray(end - t, t.dtype)
         state = jax.tree.map(jnp.asarray, state)
-        return Notes(first, jnp.asarray(jnp.inf, t.dtype), state)
+        largest = None
+        if self.in_units:
+            least = NOTHING * jnp.max(jnp.abs(model.gap(t, z)), initial=0)
+            least = jnp.maximum(least, jnp.finfo(t.dtype).tiny)
+            start = jax.tree.map(lambda x: jnp.full(x.shape[1:], least, x.dtype), z)
+            largest = _larger(start, z)
+        return Notes(first, jnp.asarray(jnp.inf, t.dtype), state, largest)
 
     def advance(self, model: Any, t: Scalar, z: PyTree, route: Scalar) -> PyTree:
         # In one step, without interpolation: as good, and simpler to differentiate.
@@ -78,7 +90,7 @@ class Numerical(AbstractFlow):
         slope = model.slope(t, z)
         gap, rate = self.gap_rate(model, t, z, slope)
         trial = take_step(self.solver, model.slope, t, z, slope, step)
-        keep, usual, state = self._control(model, t, z, step, trial, memory)
+        keep, usual, state, largest = self._control(model, t, z, step, trial, memory)
         last = step >= whole
         tried = t + step
         end_gap, end_rate = self.gap_rate(model, tried, trial.end, trial.slope)
@@ -119,7 +131,7 @@ class Numerical(AbstractFlow):
         # Nor one too short to move time, which would be taken for ever.
         lost = lost | (~spikes & ~stays & (step > 0) & (time <= t))
         aim = jnp.where(misses, jnp.maximum(wait, blur), jnp.inf)
-        new = Notes(usual, aim, state)
+        new = Notes(usual, aim, state, largest)
         return Segment(
             time=jnp.where(lost, jnp.nan, time),
             route=jnp.where(stays, 0, step + shift),
@@ -137,20 +149,27 @@ class Numerical(AbstractFlow):
 
     def _control(
         self, model: Any, t: Scalar, z: PyTree, step: Scalar, trial: Step, memory: Notes
-    ) -> tuple[Bool[Array, ""], Scalar, PyTree]:
-        """Whether to keep a step, the next one, and the controller's state."""
+    ) -> tuple[Bool[Array, ""], Scalar, PyTree, PyTree]:
+        """Whether to keep a step, the next one, the controller's state, and sizes."""
         finite = [jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(trial.end)]
         finite = jnp.all(jnp.stack(finite))
         if self.controller is None:
             # Nothing may shorten a fixed step: a state that is not finite is an error.
-            return finite, jnp.where(finite, memory.usual, 0), memory.controller
+            return finite, jnp.where(finite, memory.usual, 0), memory.controller, None
+        states, largest = (z, trial.end, trial.error), memory.largest
+        if self.in_units:
+            # A step that is too long may lead anywhere.
+            largest = _larger(largest, z)
+            units = model.units(largest)
+            states = [jax.tree.map(jnp.divide, x, units) for x in states]
+        before, after, error = states
         keep, start, end, _, state, _ = self.controller.adapt_step_size(
             t,
             t + step,
-            z,
-            trial.end,
+            before,
+            after,
             None,
-            trial.error,
+            error,
             self._order(),
             memory.controller,
         )
@@ -165,7 +184,7 @@ class Numerical(AbstractFlow):
             state,
             memory.controller,
         )
-        return keep, jnp.where(step > 0, usual, memory.usual), state
+        return keep, jnp.where(step > 0, usual, memory.usual), state, largest
 
     def _search(
         self,
@@ -228,6 +247,13 @@ def _between(
         return end + shift * end_slope + x * (lean + x * bend)
 
     return jax.tree.map(cubic, z, slope, trial.end, trial.slope)
+
+
+def _larger(largest: PyTree, z: PyTree) -> PyTree:
+    """Each channel's largest size, with that of any neuron in z."""
+    return jax.tree.map(
+        lambda most, x: jnp.maximum(most, jnp.max(jnp.abs(x), axis=0)), largest, z
+    )
 
 
 def _call(terms: Any, t: Any, z: PyTree, args: Any) -> PyTree:

@@ -30,13 +30,6 @@ def check_positive(name: str, value: Any) -> float:
     return number
 
 
-def check_fill(name: str, value: Any) -> float:
-    """A number, infinite or NaN if the user likes."""
-    number = as_float(name, value)
-    # One NaN for all: settings are compared, and two of them would never be equal.
-    return math.nan if math.isnan(number) else number
-
-
 def check_dtype(dtype: Any) -> np.dtype:
     """float32, or float64 where JAX has it switched on."""
     try:

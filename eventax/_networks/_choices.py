@@ -27,7 +27,8 @@ def choose_flow(
     own = model.flow()
     if own is not None and solver is None:
         return own
-    if controller is None and solver is None:
+    by_default = controller is None and solver is None
+    if by_default:
         controller = default_controller(model.dtype)
     if isinstance(controller, diffrax.ConstantStepSize):
         controller = None
@@ -45,7 +46,7 @@ def choose_flow(
             f"solver={type(solver).__name__}(). Use diffrax.Tsit5(), say, or a fixed "
             "`solver_stepsize` without a controller."
         )
-    return Numerical(solver, controller, stepsize, root_finder)
+    return Numerical(solver, controller, stepsize, root_finder, in_units=by_default)
 
 
 def _with_tolerances(
@@ -83,7 +84,7 @@ def _error_of(solver: diffrax.AbstractSolver, dtype: np.dtype) -> Any:
 def default_controller(dtype: np.dtype) -> diffrax.PIDController:
     """Error control of models that are integrated and leave the choice to us.
 
-    The largest error of any neuron counts, not their mean.
+    The largest error of any neuron counts, not their mean, in units of the model's own.
     """
     rtol, atol = default_tolerances(dtype)
     return diffrax.PIDController(rtol=rtol, atol=atol, norm=optx.max_norm)

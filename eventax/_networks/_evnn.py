@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
+from .._arguments import as_float, check_count
 from .. import _native as native
-from .._arguments import check_count
 from .._engine import Run, Settings, first_spikes, run, spike_trains, spikes_in_order
 from .._layers import Gauge, Highest, Integral, run_readout
 from .._neurons import NeuronModel
@@ -155,8 +155,8 @@ class EvNN(eqx.Module):
     t0: float = eqx.field(static=True)
     max_solver_time: float = eqx.field(static=True)
     max_event_steps: int = eqx.field(static=True)
-    output_no_spike_value: float = eqx.field(static=True)
     dtype: Any = eqx.field(static=True)
+    _fill: Constant = eqx.field(static=True)
     _wmask: Constant = eqx.field(static=True)
     _outputs: Constant = eqx.field(static=True)
     _inputs: Constant = eqx.field(static=True)
@@ -207,9 +207,8 @@ class EvNN(eqx.Module):
         if buffer_capacity is None:
             buffer_capacity = 1000
         self._capacity = check_count("buffer_capacity", buffer_capacity, 1)
-        self.output_no_spike_value = checks.check_fill(
-            "output_no_spike_value", output_no_spike_value
-        )
+        fill = as_float("output_no_spike_value", output_no_spike_value)
+        self._fill = Constant(fill)
         self.dtype = checks.check_dtype(dtype)
         delay_key, model_key = (None, None) if key is None else jax.random.split(key)
         senders = n_neurons + in_size
@@ -248,6 +247,11 @@ class EvNN(eqx.Module):
         self._why_not_native = why_not_native(self.neuron_model, solver, adjoint)
         if self.engine == "native":
             is_native(self.engine, self._why_not_native)
+
+    @property
+    def output_no_spike_value(self) -> float:
+        """What is written where an output neuron did not fire."""
+        return self._fill.value
 
     @property
     def use_delays(self) -> bool:

@@ -57,7 +57,7 @@ def AMOS(
 def _once(cls: type[NeuronModel], freeze: bool, stop: bool) -> type[NeuronModel]:
     class Once(Pausing):
         _wrapping = (
-            "AMOS",
+            AMOS,
             cls,
             {"freeze_dynamics": freeze, "stop_incoming": stop},
         )

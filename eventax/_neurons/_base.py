@@ -248,6 +248,13 @@ class NeuronModel(eqx.Module):
         """One value per neuron as a pytree like `z`, to be broadcast to it."""
         return jax.tree.map(lambda x: values.reshape(-1, *[1] * (x.ndim - 1)), z)
 
+    def units(self, largest: PyTree) -> PyTree:
+        """In the engine's form of a state, the size beside which an error is small.
+
+        For each channel, from the largest size that it has had; the same by default.
+        """
+        return largest
+
     def alarm(self, t: Float[Array, ...], z: PyTree) -> Float[Array, " neurons"] | None:
         """When each neuron next changes by itself, inf if never.
 

@@ -10,12 +10,15 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from .._static import Constant
 from ._columns import Column, Columns
 from ._coordinates import CoordinateModel
 from ._parameters import FanIn, check_reset, constant, draw_weights_and_bias
+
+# The default of `spike_time_tol`, and what it stands for in other units, times τm.
+MILLISECONDS, PART = 0.001, 1e-4
 
 
 class EIF(CoordinateModel):
@@ -61,7 +64,9 @@ class EIF(CoordinateModel):
         v_peak: potential at a spike, a scalar or (N,). Pass `spike_time_tol=None` with
             it.
         spike_time_tol: how long before V = ∞ a spike is to be, from which `v_peak` is
-            vT - ΔT log(spike_time_tol/τm). If this is None as well, it is vT + 5ΔT.
+            vT - ΔT log(spike_time_tol/τm). The default 0.001 is meant in ms: where τm
+            is below 1, as it is in seconds, it stands for τm/10⁴. In any unit of time
+            a part of `tmem` is right. If this is None as well, `v_peak` is vT + 5ΔT.
         dtype: floating-point type.
         reset_grad_preserve: subtract the drop (True) or write `vreset` (False); the
             same value and gradient.
@@ -137,7 +142,7 @@ class EIF(CoordinateModel):
         init_weights: Any = None,
         fan_in_mode: FanIn = "linear",
         v_peak: Any = None,
-        spike_time_tol: Any = 0.001,
+        spike_time_tol: Any = MILLISECONDS,
         dtype: Any = jnp.float32,
         reset_grad_preserve: bool = False,
     ):
@@ -180,8 +185,10 @@ class EIF(CoordinateModel):
             return self.vT.value + 5 * self.deltaT.value
         tol = constant(
             "spike_time_tol", spike_time_tol, n_neurons, np.float64, positive=True
-        )
-        return self.vT.value - self.deltaT.value * np.log(tol.value / self.tmem.value)
+        ).value
+        tau = self.tmem.value
+        tol = np.where((tol == MILLISECONDS) & (tau < 1), PART * tau, tol)
+        return self.vT.value - self.deltaT.value * np.log(tol / tau)
 
     # In V ------------------------------------------------------------------------
 
@@ -212,6 +219,10 @@ class EIF(CoordinateModel):
 
     def weight_leaves(self) -> list[Any]:
         return [self.weights]
+
+    def units(self, largest: PyTree) -> PyTree:
+        """Where the potential runs away, ΔT is the size that counts."""
+        return jnp.asarray(np.min(self.deltaT.value)), *largest[1:]
 
     # In x ------------------------------------------------------------------------
 

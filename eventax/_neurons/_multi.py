@@ -216,6 +216,12 @@ class MultiNeuronModel(NeuronModel):
         pairs = zip(self.submodels, z, strict=True)
         return tuple(m.pack(part) for m, part in pairs)
 
+    def units(self, largest: PyTree) -> PyTree:
+        if self._as_told():
+            return largest
+        pairs = zip(self.submodels, largest, strict=True)
+        return tuple(m.units(part) for m, part in pairs)
+
     def slope(self, t: Any, z: PyTree, motions: Any = None) -> PyTree:
         if self._as_told():
             return super().slope(t, z)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import abc
+import copyreg
 import inspect
+from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -31,7 +34,22 @@ class Paused(NamedTuple):
     rest: Float[Array, " neurons"] | None  # time left; None: it pauses for good
 
 
-class Pausing(NeuronModel):
+class Wrapping(type(NeuronModel)):
+    """The class of wrappers' classes, which are pickled as the call that made them."""
+
+
+def _made(cls: Wrapping) -> Any:
+    own = vars(cls).get("_wrapping")
+    if own is None:  # a user's subclass, found by its name
+        return cls.__qualname__
+    wrapper, inner, options = own
+    return partial(wrapper, **options), (inner,)
+
+
+copyreg.pickle(Wrapping, _made)  # pyright: ignore[reportArgumentType]
+
+
+class Pausing(NeuronModel, metaclass=Wrapping):
     """A wrapper whose neurons pause after a spike: they do not fire, and may be held.
 
     The end of a pause is an event: the simulation lands on it exactly, and its time
@@ -41,7 +59,7 @@ class Pausing(NeuronModel):
     neuron: NeuronModel
 
     # How a saved network tells which class it was: wrapper, model inside, options.
-    _wrapping: ClassVar[tuple[str, type[NeuronModel], dict[str, Any]]]
+    _wrapping: ClassVar[tuple[Callable[..., Any], type[NeuronModel], dict[str, Any]]]
 
     @abc.abstractmethod
     def held(self) -> np.ndarray:
@@ -130,6 +148,9 @@ class Pausing(NeuronModel):
 
     def pack(self, z: PyTree) -> PyTree:
         return z if self._as_told() else self._inside(z, self.neuron.pack)
+
+    def units(self, largest: PyTree) -> PyTree:
+        return largest if self._as_told() else self._inside(largest, self.neuron.units)
 
     def slope(self, t: Any, z: PyTree, motion: Motion = None) -> PyTree:
         if self._as_told():

@@ -71,7 +71,7 @@ def _resting(cls: type[NeuronModel]) -> type[NeuronModel]:
         block_input_during_refrac: bool = eqx.field(static=True)
         refrac_mask: bool | tuple[bool, ...] = eqx.field(static=True)
         per_neuron = ("t_refrac",)
-        _wrapping = ("Refractory", cls, {})
+        _wrapping = (Refractory, cls, {})
 
         def __init__(
             self,

@@ -30,7 +30,7 @@ NEURON_MODEL_REGISTRY: dict[str, type[NeuronModel]] = {
     and not inspect.isabstract(value)
 }
 _BUILT_IN = frozenset({*EVNN_REGISTRY.values(), *NEURON_MODEL_REGISTRY.values()})
-# A class made by one of these has `_wrapping` = (name, inner class, options).
+# A class made by one of these has `_wrapping` = (wrapper, inner class, options).
 _WRAPPERS = ("AMOS", "Refractory")
 
 # By `is`: jnp.float32 == np.float32.
@@ -100,7 +100,8 @@ class Writer:
     def describe(self, cls: type) -> dict[str, Any]:
         """A class: its name, and module if it is a user's; or how it was wrapped."""
         # Not inherited: a subclass of a wrapped class is a class of its own.
-        wrapper, inner, options = vars(cls).get("_wrapping", (None, None, None))
+        wrap, inner, options = vars(cls).get("_wrapping", (None, None, None))
+        wrapper = getattr(wrap, "__name__", None)
         if wrapper in _WRAPPERS:
             told = self(options, wrapper)
             return {"wrapper": wrapper, "of": self.describe(inner), "options": told}
