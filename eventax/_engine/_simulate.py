@@ -24,6 +24,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .. import _stack
 from .._largest import largest
+from .._once import undifferentiated
 from . import _event as ev
 from ._iterate import (
     Core,
@@ -107,6 +108,7 @@ def simulate(
         return Outcome(results, core.first, _verdict(problem, core))
 
     def forth(inputs: Inputs):
+        inputs = undifferentiated(inputs)
         core, results = start(problem, inputs)
         entry = entry_like(problem, core)
         # Who goes again may take some steps more, but has the same events.
@@ -139,6 +141,7 @@ def simulate(
 
     def back(residuals, gradient: Outcome):
         inputs, history, counts = residuals
+        gradient = undifferentiated(gradient)
         n_used = largest(counts.chunks)
 
         def body(carry):

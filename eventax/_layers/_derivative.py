@@ -20,6 +20,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Int, PyTree
 
+from .._once import refuse, undifferentiated
 from ._blocks import Blocks, samples_of_a_block
 
 
@@ -291,6 +292,7 @@ def _batched(
 
 
 def _jvp(primals: Any, tangents: Any, *, form: Form, batches: Batches) -> Any:
+    primals = undifferentiated(primals)
     outputs, *history = _forth(form, batches, primals)
     n = form.linear(len(primals))
     moved = [ad.instantiate_zeros(t) for t in tangents[:n]]
@@ -320,7 +322,7 @@ def _transpose(
 ) -> list[Any]:
     n = form.linear(n_in)
     flat, rest = args[n : n + n_in], args[n + n_in :]
-    by = [ad.instantiate_zeros(x) for x in by]
+    by = undifferentiated([ad.instantiate_zeros(x) for x in by])
     memory, notes = jax.tree.unflatten(history, rest)
     found = _pull(form, batches, flat, memory, notes, by)
     wanted = [ad.is_undefined_primal(x) for x in args[:n]]
@@ -328,21 +330,14 @@ def _transpose(
     return found + [None] * (len(args) - n)
 
 
-def _forward_mode(*args: Any, **params: Any) -> Any:
-    raise NotImplementedError(
-        "Feed-forward networks have derivatives of reverse mode only. Use jax.grad, "
-        "jax.vjp or jax.jacrev instead of jax.jvp, jax.jacfwd or jax.hessian."
-    )
-
-
 _operation_p.def_impl(_outputs)
 _operation_p.def_abstract_eval(_shapes)
 mlir.register_lowering(_operation_p, mlir.lower_fun(_outputs, multiple_results=True))
 batching.primitive_batchers[_operation_p] = _batched
 ad.primitive_jvps[_operation_p] = _jvp
-_tangent_p.def_impl(_forward_mode)
+_tangent_p.def_impl(refuse)
 _tangent_p.def_abstract_eval(_tangent_shapes)
-mlir.register_lowering(_tangent_p, _forward_mode)
+mlir.register_lowering(_tangent_p, refuse)
 ad.primitive_transposes[_tangent_p] = _transpose
 
 

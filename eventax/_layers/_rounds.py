@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._engine import IDLE
 from .._stack import Stack
+from .._varying import varying
 from ._arrivals import Arrivals, Window, rows_of, window_at
 from ._lanes import Halt, Lanes, Layer, find, land, travel
 from ._rank import rank
@@ -101,7 +102,7 @@ def begin(task: Task, given: Given) -> Progress:
     t = jnp.broadcast_to(given.arrivals.times[0], (n,))
     marks = [gauge.start(flow, model, given.z0) for gauge in gauges]
     zero = jnp.zeros((n,), jnp.int32)
-    return Progress(
+    start = Progress(
         jnp.zeros((), jnp.int32),
         Lanes(t, given.z0, zero - 1, marks),
         Tally(jnp.zeros((), jnp.int32), zero, jnp.full((), jnp.inf, t.dtype)),
@@ -114,6 +115,7 @@ def begin(task: Task, given: Given) -> Progress:
             lambda x: jnp.zeros((sizes.observations + 1, *x.shape), x.dtype), given.z0
         ),
     )
+    return varying(start, given)
 
 
 def unfinished(task: Task, given: Given, progress: Progress) -> Bool[Array, ""]:

@@ -18,6 +18,7 @@ from .._layers import Gauge, Highest, Integral, run_readout
 from .._neurons import NeuronModel
 from .._neurons._base import check_model_class
 from .._spikes import Spikes
+from .._once import in_reverse
 from .._static import Constant
 from . import _checks as checks
 from ._choices import choose_flow, choose_gradient
@@ -564,9 +565,10 @@ class EvNN(eqx.Module):
         times, neurons = spikes_in_order(done, self.output_no_spike_value)
         return times, neurons, done.pending
 
-    def _gauged_by_jax(self, inputs: Spikes, gauge: Gauge) -> Array:
-        model = readouts(self.neuron_model, self.n_neurons, self.output_indices)
-        delays = total_delays(self.delays, self.axonal_delays, self.n_neurons)
+    def _gauged_by_jax(self, inputs: Array, gauge: Gauge) -> Array:
+        whole, inputs, *delays = self._differentiable(inputs)
+        model = readouts(whole, self.n_neurons, self.output_indices)
+        delays = total_delays(*delays, self.n_neurons)
         chosen = self.output_indices
         (values,) = run_readout(
             self._settings(),
@@ -624,6 +626,11 @@ class EvNN(eqx.Module):
             checkpoints=self._checkpoints,
         )
 
-    def _run(self, inputs: Spikes, **wishes: Any) -> Run:
-        delays = total_delays(self.delays, self.axonal_delays, self.n_neurons)
-        return run(self._settings(), self.neuron_model, inputs, delays, **wishes)
+    def _run(self, inputs: Array, **wishes: Any) -> Run:
+        model, inputs, *delays = self._differentiable(inputs)
+        delays = total_delays(*delays, self.n_neurons)
+        return run(self._settings(), model, inputs, delays, **wishes)
+
+    def _differentiable(self, inputs: Array) -> tuple[Any, Any, Any, Any]:
+        """All that a simulation is a differentiable function of."""
+        return in_reverse((self.neuron_model, inputs, self.delays, self.axonal_delays))

@@ -190,9 +190,7 @@ class FFEvNN(EvNN):
     def _run_layers(self, inputs: Spikes, **wishes: Any) -> Layered:
         plans = self._plans.value
         assert plans is not None
-        synaptic, axonal = (
-            None if delays is None else not_negative(delays)
-            for delays in (self.delays, self.axonal_delays)
-        )
-        settings, model = self._settings(), self.neuron_model
-        return run_layers(settings, plans, model, inputs, (synaptic, axonal), **wishes)
+        model, inputs, *delays = self._differentiable(inputs)
+        synaptic, axonal = (None if d is None else not_negative(d) for d in delays)
+        delays = synaptic, axonal
+        return run_layers(self._settings(), plans, model, inputs, delays, **wishes)

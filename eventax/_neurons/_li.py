@@ -43,18 +43,20 @@ class AbstractLI(ColumnModel):
     per_neuron: ClassVar[tuple[str, ...]] = ("weights", "ic")
 
     @abc.abstractmethod
-    def time_constants(self) -> tuple[Any, Any, Any]:
-        """(τm, whether it leaks as 0 or 1, τs), each a scalar or (N,).
+    def time_constants(self) -> tuple[Any, Any]:
+        """(τm, τs), each a scalar or (N,); an infinite τm is no leak."""
 
-        An infinite τm is no leak, and a τm of 1.
-        """
+    def membrane(self) -> tuple[Any, Any, Any]:
+        """(τm, leak, τs) with τm v' = i + ic - leak v: no leak is 0, and a τm of 1."""
+        tau_m, tau_s = self.time_constants()
+        return *without_leak(tau_m), tau_s
 
     def start(self, n_neurons: int) -> Columns:
         zero = jnp.zeros((n_neurons,), self.dtype)
         return zero, zero
 
     def derivative(self, v: Column, i: Column) -> Columns:
-        tau_m, leak, tau_s = self.time_constants()
+        tau_m, leak, tau_s = self.membrane()
         return (i + self.ic - leak * v) / tau_m, -i / tau_s
 
     def arrive(self, rows: list[Column], v: Column, i: Column) -> Columns:
@@ -72,7 +74,7 @@ class AbstractLI(ColumnModel):
 
     def decay(self, step: Float[Array, "*shape"]) -> PyTree:
         """How far v goes to ic, exp(-t/τs), and what a unit of i adds to v."""
-        tau_m, leak, tau_s = self.time_constants()
+        tau_m, leak, tau_s = self.membrane()
         a = leak / tau_m
         fill, decay_m, decay_s, response = exponentials(a, 1 / tau_s, step)
         # Without a leak v goes on for ever, ic times the time.
@@ -81,13 +83,13 @@ class AbstractLI(ColumnModel):
     def decayed(self, z: Columns, decay: PyTree) -> Columns:
         """v and i later: v is the constant ic plus two exponentials."""
         (v, i), (own, decay_s, response), ic = z, decay, self.ic
-        _, leak, _ = self.time_constants()
+        _, leak, _ = self.membrane()
         return own.moved(v, ic, ic - leak * v) + i * response, i * decay_s
 
     def limit(self, z: Columns) -> Column:
         """Where v tends to."""
         (v, i), ic = z, self.ic
-        _, leak, tau_s = self.time_constants()
+        _, leak, tau_s = self.membrane()
         goes_on = jnp.where(ic == 0, v + i * tau_s, jnp.where(ic > 0, 1, -1) * jnp.inf)
         return jnp.where(leak > 0, ic, goes_on)
 
@@ -97,7 +99,7 @@ class AbstractLI(ColumnModel):
         u = τm v' obeys u' = -leak u/τm - i/τs, so there is at most one.
         """
         (v, i), ic = z, self.ic
-        tau_m, leak, tau_s = self.time_constants()
+        tau_m, leak, tau_s = self.membrane()
         a, b = leak / tau_m, 1 / tau_s
         pull = ic - leak * v
         ratio = (a * i + (a - b) * pull) / jnp.where(i == 0, 1, b * i)
@@ -113,7 +115,7 @@ class AbstractLI(ColumnModel):
         Of each of the three parts of v by itself, as none of them cancels then.
         """
         v, i = z
-        tau_m, leak, tau_s = self.time_constants()
+        tau_m, leak, tau_s = self.membrane()
         fall = rate + leak / tau_m
         drive = self.ic * integral_of_response(fall, rate, step)
         drive = drive + i * integral_of_response(fall, rate + 1 / tau_s, step)
@@ -214,8 +216,8 @@ class LI(AbstractLI):
             bmean=bmean,
         )
 
-    def time_constants(self) -> tuple[Any, Any, Any]:
-        return *without_leak(self.tmem.value), self.tsyn.value
+    def time_constants(self) -> tuple[Any, Any]:
+        return self.tmem.value, self.tsyn.value
 
     def distance(self, v: Column, i: Column) -> Column:
         return jnp.full_like(v, -1)

@@ -21,7 +21,6 @@ from ._parameters import (
     constant,
     draw_weights_and_bias,
     time_constant,
-    without_leak,
 )
 
 
@@ -45,7 +44,7 @@ class AbstractLIF(AbstractLI):
 
     def crossing(self, z: Columns, horizon: Float[Array, "*shape"]) -> Column:
         """Time until v first rises through threshold, inf if not within `horizon`."""
-        tau_m, leak, tau_s = self.time_constants()
+        tau_m, leak, tau_s = self.membrane()
         a, b = leak / tau_m, 1 / tau_s
         ic, thresh = self.ic, self.thresh.value
 
@@ -152,5 +151,5 @@ class LIF(AbstractLIF):
             bmean=bmean,
         )
 
-    def time_constants(self) -> tuple[Any, Any, Any]:
-        return *without_leak(self.tmem.value), self.tsyn.value
+    def time_constants(self) -> tuple[Any, Any]:
+        return self.tmem.value, self.tsyn.value

@@ -156,7 +156,10 @@ class PLIF(AbstractLIF):
             positive_bias=positive_bias,
         )
 
-    def time_constants(self) -> tuple[Any, Any, Any]:
+    def time_constants(self) -> tuple[Any, Any]:
+        return jnp.exp(self.log_tmem), jnp.exp(self.log_tsyn)
+
+    def membrane(self) -> tuple[Any, Any, Any]:
         # An infinite one is selected before the exponential, whose derivative it has.
         leaks = self.log_tmem < jnp.log(jnp.finfo(self.dtype).max)
         tau_m = jnp.exp(jnp.where(leaks, self.log_tmem, 0))

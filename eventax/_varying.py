@@ -1,0 +1,42 @@
+"""Values that differ from device to device, as `jax.shard_map` tells them apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.lax as lax
+from jaxtyping import PyTree
+
+
+def varying(tree: PyTree, *by: PyTree) -> PyTree:
+    """The tree as one whose arrays vary over devices wherever any of `by` does.
+
+    A loop or a branch must give back what it was given, and a start of zeros does not
+    vary, but what comes of it does.
+    """
+    axes = _axes(by)
+    if not axes:
+        return tree
+
+    def vary(x: Any) -> Any:
+        missing = tuple(sorted(axes - _axes(x)))
+        if not missing or not isinstance(x, jax.Array):
+            return x
+        if hasattr(lax, "pcast"):
+            return lax.pcast(x, missing, to="varying")
+        return lax.pvary(x, missing)  # an older JAX
+
+    return jax.tree.map(vary, tree)
+
+
+def _axes(tree: PyTree) -> frozenset[Any]:
+    leaves = [x for x in jax.tree.leaves(tree) if isinstance(x, jax.Array)]
+    return frozenset().union(*(_axes_of(jax.typeof(x)) for x in leaves))
+
+
+def _axes_of(form: Any) -> frozenset[Any]:
+    kind = getattr(form, "manual_axis_type", None)
+    if kind is None:  # an older JAX
+        return getattr(form, "vma", frozenset())
+    return kind.varying
