@@ -6,6 +6,8 @@ from typing import Any
 
 import jax
 import jax.lax as lax
+from jax.core import ShapedArray
+from jax.sharding import PartitionSpec
 from jaxtyping import PyTree
 
 
@@ -40,3 +42,11 @@ def _axes_of(form: Any) -> frozenset[Any]:
     if kind is None:  # an older JAX
         return getattr(form, "vma", frozenset())
     return kind.varying
+
+
+def shaped(shape: tuple[int, ...], dtype: Any, like: Any) -> ShapedArray:
+    """The type of an array that varies over devices as one of the type `like` does."""
+    if not _axes_of(like):
+        return ShapedArray(shape, dtype)
+    everywhere = like.sharding.update(spec=PartitionSpec(*[None] * len(shape)))
+    return like.update(shape=shape, dtype=dtype, weak_type=False, sharding=everywhere)

@@ -88,8 +88,14 @@ def test_a_time_constant_is_positive(network, name, value):
         network(**{name: value})
 
 
-@pytest.mark.parametrize("name", ["thresh", "tsyn", "tmem", "vreset"])
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, np.nan) for name in ("thresh", "tsyn", "tmem", "vreset")),
+        *((name, np.inf) for name in ("thresh", "tsyn", "vreset")),
+        ("tmem", -np.inf),
+    ],
+)
 def test_a_constant_is_finite(name, value):
     with fails(ValueError, f"`{name}` must be finite", str(value)):
         lif(**{name: value})
@@ -439,7 +445,7 @@ def until_and_state(request, net):
     ],
 )
 def test_bad_input_times(ttfs, times, words):
-    with fails(eqx.EquinoxRuntimeError, *words):
+    with fails(RuntimeError, *words):
         ttfs(inputs_at(*times))
 
 
@@ -448,9 +454,9 @@ def test_times_outside_the_simulation(until_and_state, time):
     until, state = until_and_state
     inputs, time = inputs_at(1.0), jnp.asarray(time)
     limits = ["`t0` = 0.0", "`max_solver_time` = 50.0", "Raise"]
-    with fails(eqx.EquinoxRuntimeError, "`final_time`", *limits):
+    with fails(RuntimeError, "`final_time`", *limits):
         until(inputs, time)
-    with fails(eqx.EquinoxRuntimeError, "`comp_times`", *limits):
+    with fails(RuntimeError, "`comp_times`", *limits):
         state(inputs, jnp.stack([jnp.ones_like(time), time]))
 
 
@@ -464,7 +470,7 @@ def test_the_limits_themselves_are_inside(until_and_state):
 
 
 def test_too_many_events(ttfs):
-    with fails(eqx.EquinoxRuntimeError, "`max_event_steps` = 5", "Raise"):
+    with fails(RuntimeError, "`max_event_steps` = 5", "Raise"):
         ttfs(inputs_at(*[1.0] * 6))  # before any neuron fires
     ttfs(inputs_at(1.0, 60.0, 60.0, 60.0))  # that are never reached
 
@@ -491,13 +497,13 @@ def test_a_state_that_diverges():
         solver=diffrax.Heun(),
         solver_stepsize=0.1,
     )
-    with fails(eqx.EquinoxRuntimeError, "infinite or NaN", "smaller steps"):
+    with fails(RuntimeError, "infinite or NaN", "smaller steps"):
         net.ttfs(None)
 
 
 def test_more_steps_than_a_gradient_goes_through():
     net = lif(adjoint=diffrax.RecursiveCheckpointAdjoint(checkpoints=1))
-    with fails(eqx.EquinoxRuntimeError, "more than 1 steps", "checkpoints=n"):
+    with fails(RuntimeError, "more than 1 steps", "checkpoints=n"):
         jax.grad(lambda x: jnp.sum(net.ttfs(x)))(jnp.array([[1.0]]))
 
 

@@ -8,9 +8,12 @@ from ._status import (
     OK,
     TOO_MANY_EVENTS,
     TOO_MANY_STEPS,
+    Activity,
+    SimulationError,
     checked,
     faults,
     messages_by_status,
+    told,
 )
 
 __all__ = [
@@ -23,8 +26,10 @@ __all__ = [
     "PAUSE",
     "TOO_MANY_EVENTS",
     "TOO_MANY_STEPS",
+    "Activity",
     "Run",
     "Settings",
+    "SimulationError",
     "checked",
     "faults",
     "first_spikes",
@@ -33,4 +38,5 @@ __all__ = [
     "spike_trains",
     "spikes_in_order",
     "split_senders",
+    "told",
 ]

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._flows import AbstractFlow, Segment, rounding
+from .._varying import varying
 from . import _event as ev
 from . import _queue as under_way
 from ._event import Event, Landed, land
@@ -131,7 +132,7 @@ def start(problem: Problem, inputs: Inputs) -> tuple[Core, Results]:
             inputs.z0,
         ),
     )
-    return core, results
+    return varying((core, results), inputs)
 
 
 class Ahead(NamedTuple):

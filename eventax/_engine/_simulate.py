@@ -25,6 +25,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from .. import _stack
 from .._largest import largest
 from .._once import undifferentiated
+from .._varying import varying
 from . import _event as ev
 from ._iterate import (
     Core,
@@ -39,7 +40,7 @@ from ._iterate import (
     start,
     store,
 )
-from ._status import NOT_FINITE, OK, QUEUE_FULL, TOO_MANY_STEPS
+from ._status import NOT_FINITE, OK, QUEUE_FULL, TOO_MANY_STEPS, Activity
 
 
 class Outcome(NamedTuple):
@@ -82,7 +83,7 @@ def simulate(
     inputs: Inputs,
     chunk_length: int,
     n_chunks: int,
-    check: Callable[[PyTree, Int[Array, ""]], PyTree],
+    check: Callable[..., PyTree],
 ) -> Outcome:
     """Run from t0 to t_end; differentiable in reverse mode.
 
@@ -115,6 +116,7 @@ def simulate(
         several = n_chunks > 1 and problem.backward is None
         room = chunk_length + (chunk_length // 8 + 8 if several else 0)
         history = History(_stack.room(entry, room), _stack.room(core, n_chunks))
+        history = varying(history, core)
 
         def body(carry):
             core, results, history, counts = carry
@@ -132,11 +134,13 @@ def simulate(
         zero = jnp.zeros((), jnp.int32)
         # Samples that keep events only are not equally far in their entries.
         length = zero if problem.backward is None else 0 * core.known
-        carry = (core, results, history, Counts(zero, length))
+        carry = (core, results, history, varying(Counts(zero, length), core))
         core, results, history, counts = lax.while_loop(cond, body, carry)
         status = jnp.where(core.running, TOO_MANY_STEPS, _verdict(problem, core))
         # A gradient may need nothing of the outcome: what it does need is checked too.
-        counts = check(counts, status)
+        known = jnp.where(inputs.known_ids >= 0, inputs.known_times, jnp.inf)
+        activity = Activity(results.times[:-1], results.neurons[:-1], known)
+        counts = check(counts, status, activity=activity, most=problem.max_events)
         return Outcome(results, core.first, status), (inputs, history, counts)
 
     def back(residuals, gradient: Outcome):
@@ -175,6 +179,7 @@ def simulate(
             spike_times=gradient.results.times,
         )
         lost = jnp.zeros_like(inputs.fault, bool)
+        grad, lost = varying((grad, lost), inputs, gradient, history)
         carry = (grad, history.entries, counts.length, lost, n_used - 1)
         grad, *_, lost, _ = lax.while_loop(lambda carry: carry[-1] >= 0, body, carry)
         if n_chunks > 1:
@@ -196,7 +201,7 @@ def simulate(
         )
 
     run.defvjp(forth, back)
-    return run(inputs)
+    return run(varying(inputs, inputs))
 
 
 def _run_chunk(
@@ -241,6 +246,7 @@ def _run_chunk(
 
     # One number for the batch if all samples keep everything.
     k = jnp.zeros((), jnp.int32) if every else 0 * core.known
+    k = varying(k, core)
     since = None if every else (core.t, core.z)
     carry = (core, results, entries, k, since)
     core, results, entries, k, _ = lax.while_loop(cond, body, carry)

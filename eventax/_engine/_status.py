@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import equinox.internal as eqxi
+import logging
+from typing import Any, NamedTuple
+
+import jax
 import jax.lax as lax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, PyTree
+import numpy as np
+from jaxtyping import Array, Float, Int, PyTree
 
 from .._largest import largest
 from .._spikes import Spikes
@@ -53,11 +57,88 @@ def faults(
     return problem
 
 
-def checked(tree: PyTree, status: Int[Array, ""], messages: list[str]) -> PyTree:
-    """The tree; raises the message of the status unless it is OK, also under `jit`."""
+class SimulationError(RuntimeError):
+    """A simulation failed; raised while it runs."""
+
+
+class _NotTwice(logging.Filter):
+    """JAX logs what a callback raises, and then raises it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        kind = record.exc_info[0] if record.exc_info else None
+        return kind is not SimulationError
+
+
+logging.getLogger("jax._src.callback").addFilter(_NotTwice())
+
+
+class Activity(NamedTuple):
+    """What happened until a simulation was stopped."""
+
+    times: Float[Array, " spikes"]  # inf where there is none
+    neurons: Int[Array, " spikes"]
+    arrivals: Float[Array, ...]  # times of arriving inputs
+
+
+def checked(
+    tree: PyTree,
+    status: Int[Array, ""],
+    messages: list[str],
+    activity: Activity | None = None,
+    most: int = 0,
+) -> PyTree:
+    """The tree; raises the message of the status unless it is OK, also under `jit`.
+
+    With the `activity` the message tells who fired how often, in the first `most`
+    events.
+    """
+    status, activity = lax.stop_gradient((status, activity))
     # Of a batch, which may be empty.
-    worst = largest(lax.stop_gradient(status))
-    return eqxi.branched_error_if(tree, worst > OK, worst, messages)
+    worst = largest(status)
+
+    def say(status: Any, activity: Any) -> Any:
+        status = np.asarray(status)
+        sample = np.unravel_index(np.argmax(status), status.shape)
+        message = messages[int(status[sample])]
+        if activity is not None and status[sample] == TOO_MANY_EVENTS:
+            own = Activity(*(np.asarray(x)[sample] for x in activity))
+            message = f"{message} {describe(own, most)}"
+        raise SimulationError(message)
+
+    def fails(args: Any) -> PyTree:
+        tree, status, activity = args
+        fine = jax.ShapeDtypeStruct((), bool)
+        # Its result is needed, or it would be left out.
+        go = jax.pure_callback(say, fine, status, activity, vmap_method="broadcast_all")
+        return jax.tree.map(lambda x: jnp.where(go, x, jnp.zeros_like(x)), tree)
+
+    def passes(args: Any) -> PyTree:
+        return args[0]
+
+    return lax.cond(worst > OK, fails, passes, (tree, status, activity))
+
+
+def describe(activity: Activity, most: int) -> str:
+    """Who fired how often in the first `most` events, in one sentence."""
+    fired = np.isfinite(activity.times) & (activity.neurons >= 0)
+    times, neurons = activity.times[fired], activity.neurons[fired]
+    arrivals = activity.arrivals[np.isfinite(activity.arrivals)]
+    every = np.sort(np.concatenate([times, arrivals]))[:most]
+    last = every[-1] if every.size else -np.inf
+    neurons, arrivals = neurons[times <= last], arrivals[arrivals <= last]
+    who, counts = np.unique(neurons, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:3]
+    busiest = ", ".join(f"neuron {who[k]} ({counts[k]})" for k in order)
+    return (
+        f"Spikes until t = {last:.4g}: {neurons.size}, most of them of "
+        f"{busiest or 'nobody'}; arriving inputs: {arrivals.size}."
+    )
+
+
+def told(error: Exception) -> str | None:
+    """What a simulation said before JAX wrapped it up; None if it was another error."""
+    _, found, message = str(error).rpartition(f"{SimulationError.__name__}: ")
+    return message.strip() if found else None
 
 
 def queue_room(settings: Settings) -> int:
@@ -73,8 +154,8 @@ def messages_by_status(settings: Settings, segments: int = 0) -> list[str]:
         TOO_MANY_EVENTS: (
             f"`max_event_steps` = {settings.max_events} was reached: a sample has more "
             "events (spikes and arriving inputs) than that before its end. Raise "
-            "`max_event_steps`, shorten the simulation, or reduce the activity of the "
-            "network."
+            "`max_event_steps` if that is the activity you want, or reduce weights and "
+            "bias currents if it is not."
         ),
         NOT_FINITE: (
             "The state became infinite or NaN during the simulation, or moves faster "

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._stack import Stack, room
+from .._varying import varying
 from ._derivative import add, add_in_batch
 from ._lanes import Lanes, land, travel
 from ._rounds import (
@@ -182,7 +183,7 @@ def no_history(
         stretch=jnp.full((Stack(memory.rounds, block).length,), -1, jnp.int32),
         n_kept=zero,
     )
-    return History.of(memory, block, notes)
+    return History.of(memory, block, varying(notes, given))
 
 
 def pull_back(
@@ -221,6 +222,7 @@ def pull_back(
     # Of the weights' batch, if they have one.
     senders = [jnp.where(jnp.zeros_like(w, bool), w, 0) for w in given.senders]
     grad = Gradient(t, zeros.z0, by.gauges, zeros.params, senders, zeros.arrivals.times)
+    grad = varying(grad, given, by, history)
 
     def unasked(window: Any) -> Any:
         """Whether nothing is asked of a window and of those after it."""

@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.core import ShapedArray
 from jax.custom_batching import custom_vmap
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Int, PyTree
 
 from .._once import refuse, undifferentiated
+from .._varying import shaped, varying
 from ._blocks import Blocks, samples_of_a_block
 
 
@@ -196,7 +196,7 @@ def _forth(form: Form, batches: Batches, flat: Sequence[Array]) -> Any:
         lambda x: jnp.zeros((*sizes, *x.shape), x.dtype),
         form.operation.memory(plan.n_blocks),
     )
-    memory, (outputs, notes) = plan.go(step, memory, flat)
+    memory, (outputs, notes) = plan.go(step, varying(memory, flat), flat)
     return plan.join(outputs), memory, notes
 
 
@@ -231,6 +231,7 @@ def _pull(
         return (total, memory), batch.own(found)
 
     zero = [jnp.zeros_like(x) for x in batch.shared(flat[: form.linear(len(flat))])]
+    zero = varying(zero, flat, by)
     by = [plan.blocks.cut_once(x) for x in by]
     (total, _), own = plan.go(step, (zero, memory), flat, notes, by)
     return batch.merge(plan.join(own), total)
@@ -265,14 +266,14 @@ def _outputs(*flat: Array, form: Form, batches: Batches) -> list[Array]:
     return _run(form, batches, flat)
 
 
-def _shapes(*_: Any, form: Form, batches: Batches) -> list[Any]:
+def _shapes(*args: Any, form: Form, batches: Batches) -> list[Any]:
     sizes = tuple(batch.size for batch in reversed(batches))
     outputs = form.operation.outputs
-    return [ShapedArray((*sizes, *x.shape), x.dtype) for x in outputs]
+    return [shaped((*sizes, *x.shape), x.dtype, args[0]) for x in outputs]
 
 
-def _tangent_shapes(*_: Any, form: Form, batches: Batches, **__: Any) -> list[Any]:
-    shapes = _shapes(form=form, batches=batches)
+def _tangent_shapes(*args: Any, form: Form, batches: Batches, **__: Any) -> list[Any]:
+    shapes = _shapes(*args, form=form, batches=batches)
     return [x for x in shapes if jnp.issubdtype(x.dtype, jnp.inexact)]
 
 
@@ -312,7 +313,7 @@ def _jvp(primals: Any, tangents: Any, *, form: Form, batches: Batches) -> Any:
     return outputs, [
         next(rates)
         if jnp.issubdtype(x.dtype, jnp.inexact)
-        else ad.Zero(ShapedArray(x.shape, jax.dtypes.float0))
+        else ad.Zero(shaped(x.shape, jax.dtypes.float0, jax.typeof(x)))
         for x in outputs
     ]
 

@@ -10,6 +10,7 @@ import jax.lax as lax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
+from .._varying import varying
 from ._back import History, Memory, Notes, Outcome, no_history, pull_back, room_for
 from ._derivative import Operation
 from ._rounds import Given, Progress, Task, begin, run_stretch, unfinished
@@ -21,6 +22,7 @@ def simulate_layer(task: Task, given: Given) -> Outcome:
     The code is that of one sample; under `jax.vmap` every loop stays one loop for the
     whole batch.
     """
+    given = varying(given, given)
 
     def whole(weights: list[Array], inputs: Any, fixed: Any) -> Given:
         params, z0, times = inputs

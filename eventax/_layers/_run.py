@@ -15,6 +15,7 @@ from .._engine import (
     NOT_FINITE,
     OK,
     TOO_MANY_EVENTS,
+    Activity,
     Run,
     Settings,
     checked,
@@ -133,7 +134,8 @@ def run_layers(
     messages = messages_by_status(settings)
     # All of it: a program may use any part alone.
     done = Layered(first, run, outcomes[-1].gauges)
-    return checked(done, status, messages)
+    activity = _activity(plans, trains, outcomes, inputs)
+    return checked(done, status, messages, activity, settings.max_events)
 
 
 def run_readout(
@@ -282,6 +284,20 @@ def _verdict(
     status = jnp.where(many, TOO_MANY_EVENTS, OK)
     status = jnp.where(broken, NOT_FINITE, status)
     return jnp.where(fault > OK, fault, status)
+
+
+def _activity(
+    plans: tuple[LayerPlan, ...],
+    trains: list[Train],
+    outcomes: list[Outcome],
+    inputs: Array,
+) -> Activity:
+    """All spikes that were found."""
+    known = [*trains[:-1], outcomes[-1].spikes]
+    times = jnp.concatenate([train.times for train in known])
+    pairs = zip(plans, known, strict=True)
+    neurons = [jnp.where(t.neurons < 0, -1, p.first + t.neurons) for p, t in pairs]
+    return Activity(times, jnp.concatenate(neurons), inputs)
 
 
 def _last(plans: tuple[LayerPlan, ...], trains: list[Train]) -> Run:

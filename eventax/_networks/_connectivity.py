@@ -57,3 +57,19 @@ def selection(name: str, value: Any, n_neurons: int) -> np.ndarray:
             f"neurons that are chosen; got dtype {array.dtype}, shape {array.shape}."
         )
     return array
+
+
+def chosen(neurons: Any, n_neurons: int) -> np.ndarray:
+    """Neurons by number, in the order given, or by a boolean (N,) choice."""
+    check_static("neurons", neurons)
+    array = np.asarray(neurons)
+    if array.dtype == bool:
+        return np.flatnonzero(selection("neurons", array, n_neurons))
+    whole = array.size == 0 or np.issubdtype(array.dtype, np.integer)
+    inside = whole and np.all((array >= 0) & (array < n_neurons))
+    if array.ndim != 1 or not inside or np.unique(array).size < array.size:
+        raise ValueError(
+            f"`neurons` must be different whole numbers from 0 to {n_neurons - 1}, or "
+            f"a boolean array of shape ({n_neurons},); got {neurons!r}."
+        )
+    return array.astype(np.int64)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
+from .. import _native as native
 from .._arguments import as_float, check_count
 from .. import _native as native
 from .._engine import Run, Settings, first_spikes, run, spike_trains, spikes_in_order
@@ -22,7 +23,8 @@ from .._once import in_reverse
 from .._static import Constant
 from . import _checks as checks
 from ._choices import choose_flow, choose_gradient
-from ._connectivity import connectivity, selection
+from ._compiled import compiled
+from ._connectivity import chosen, connectivity, selection
 from ._delays import draw_delays, not_negative, total_delays
 from ._engines import Engine, check_engine, is_native, why_not_native
 from ._inputs import as_spikes
@@ -285,21 +287,25 @@ class EvNN(eqx.Module):
         """
         return self.neuron_model.init_state(self.n_neurons)
 
-    def ttfs(self, in_spike_times: Any) -> Float[Array, " outputs"]:
+    def ttfs(
+        self, in_spike_times: Any, *, neurons: Any = None
+    ) -> Float[Array, " outputs"]:
         """Time to first spike: when each output neuron fires first.
 
         The simulation stops once all of them have fired.
 
         Arguments:
             in_spike_times: (M, K) times of input spikes, up to K per channel in any
-                order, padded with `inf`; or `Spikes`, a list; None for no input.
+                order, padded with `inf`; None for no input.
+            neurons: other neurons to show instead of the outputs: different whole
+                numbers in 0..N-1, or (N,) bool; each choice is a program of its own.
 
         Returns:
-            (n_out,) times in the order of `output_indices`, `output_no_spike_value`
-            where a neuron does not fire until `max_solver_time`.
+            (n_out,) times in the order of `output_indices` or `neurons`;
+            `output_no_spike_value` where one does not fire until `max_solver_time`.
 
         Raises:
-            ValueError: the shape is wrong.
+            ValueError: the shape is wrong, or `neurons` are none of the network.
             EquinoxRuntimeError: a time is NaN or before `t0`, or there are more than
                 `max_event_steps` events.
 
@@ -317,10 +323,16 @@ class EvNN(eqx.Module):
             >>> net.ttfs(jnp.array([[1.0], [jnp.inf]]))  # one input is not enough
             Array([-1.], dtype=float32)
         """
-        return self._ttfs(self._inputs_at(in_spike_times))
+        shown = self._shown(neurons)
+        return self._ttfs(self._inputs_at(in_spike_times), shown)
 
     def spikes_until_t(
-        self, in_spike_times: Any, final_time: Any, max_spikes: int = 100
+        self,
+        in_spike_times: Any,
+        final_time: Any,
+        max_spikes: int = 100,
+        *,
+        neurons: Any = None,
     ) -> Float[Array, "outputs max_spikes"]:
         """The first `max_spikes` spikes of each output neuron until `final_time`.
 
@@ -331,6 +343,7 @@ class EvNN(eqx.Module):
                 this time counts.
             max_spikes: columns of the result. Further spikes of a neuron are left out,
                 which is not an error.
+            neurons: other neurons to show instead of the outputs, as in `ttfs`.
 
         Returns:
             (n_out, max_spikes) ascending times, filled with `output_no_spike_value`.
@@ -354,10 +367,11 @@ class EvNN(eqx.Module):
         end = jnp.asarray(final_time, self.dtype)
         if end.shape != ():
             raise ValueError(f"`final_time` must be a scalar; got shape {end.shape}.")
-        return self._spikes_until_t(self._inputs_at(in_spike_times), end, max_spikes)
+        inputs, shown = self._inputs_at(in_spike_times), self._shown(neurons)
+        return self._spikes_until_t(inputs, end, max_spikes, shown)
 
     def state_at_t(
-        self, in_spike_times: Any, comp_times: Any
+        self, in_spike_times: Any, comp_times: Any, *, neurons: Any = None
     ) -> Float[Array, "outputs times channels"]:
         """The observed state of the output neurons at given times.
 
@@ -368,6 +382,7 @@ class EvNN(eqx.Module):
                 `Spikes`; None for no input.
             comp_times: times between `t0` and `max_solver_time`, flattened; they need
                 not be sorted.
+            neurons: other neurons to show instead of the outputs, as in `ttfs`.
 
         Returns:
             (n_out, n_times, channels), what the model's `observe` shows, in the order
@@ -391,7 +406,8 @@ class EvNN(eqx.Module):
                     [0.48, 0.74]]], dtype=float32)
         """
         times = jnp.asarray(comp_times, self.dtype).reshape(-1)
-        return self._state_at_t(self._inputs_at(in_spike_times), times)
+        inputs, shown = self._inputs_at(in_spike_times), self._shown(neurons)
+        return self._state_at_t(inputs, times, shown)
 
     def record(
         self, in_spike_times: Any
@@ -429,7 +445,9 @@ class EvNN(eqx.Module):
         """
         return self._record(self._inputs_at(in_spike_times))
 
-    def max_over_time(self, in_spike_times: Any) -> Float[Array, " outputs"]:
+    def max_over_time(
+        self, in_spike_times: Any, *, neurons: Any = None
+    ) -> Float[Array, " outputs"]:
         """The highest potential of each output neuron until `max_solver_time`.
 
         The maximum is found in closed form, between events too. Its derivative is that
@@ -438,8 +456,9 @@ class EvNN(eqx.Module):
         `ALIF` the value after the jump that made it fire.
 
         Arguments:
-            in_spike_times: (M, K) times of input spikes, padded with `inf`, or
-                `Spikes`; None for no input.
+            in_spike_times: (M, K) times of input spikes, padded with `inf`; None for no
+                input.
+            neurons: other neurons to show instead of the outputs, as in `ttfs`.
 
         Returns:
             (n_out,) potentials.
@@ -460,10 +479,11 @@ class EvNN(eqx.Module):
             >>> net.max_over_time(jnp.array([[1.0]]))  # 2 / 4, when i has halved twice
             Array([0.5], dtype=float32)
         """
-        return self._gauged(self._inputs_at(in_spike_times), Highest())
+        inputs, shown = self._inputs_at(in_spike_times), self._shown(neurons)
+        return self._gauged(inputs, Highest(), shown)
 
     def integral(
-        self, in_spike_times: Any, decay: float | None = None
+        self, in_spike_times: Any, decay: float | None = None, *, neurons: Any = None
     ) -> Float[Array, " outputs"]:
         r"""The integral of each output neuron's potential until `max_solver_time`.
 
@@ -475,6 +495,7 @@ class EvNN(eqx.Module):
             in_spike_times: (M, K) times of input spikes, padded with `inf`, or
                 `Spikes`; None for no input.
             decay: time constant of the weight, positive; in the user's time unit.
+            neurons: other neurons to show instead of the outputs, as in `ttfs`.
 
         Returns:
             (n_out,) potential times time.
@@ -495,89 +516,99 @@ class EvNN(eqx.Module):
             Array([10.], dtype=float32)
         """
         rate = 0.0 if decay is None else 1 / checks.check_positive("decay", decay)
-        return self._gauged(self._inputs_at(in_spike_times), Integral(rate))
+        inputs, shown = self._inputs_at(in_spike_times), self._shown(neurons)
+        return self._gauged(inputs, Integral(rate), shown)
 
     # Values become arrays before `jit`: it would compile again for every new number.
 
     def _inputs_at(self, in_spike_times: Any) -> Spikes:
         return as_spikes("in_spike_times", in_spike_times, self.in_size, self.dtype)
 
-    @eqx.filter_jit
-    def _ttfs(self, inputs: Spikes) -> Array:
-        if self._is_native():
-            return self._filled(self._ask(inputs, native.FIRST).times[:, 0])
-        return self._ttfs_by_jax(inputs)
+    def _shown(self, neurons: Any) -> Constant:
+        """The neurons that a result is about; equal ones are one program."""
+        return Constant(
+            self.output_indices if neurons is None else chosen(neurons, self.n_neurons)
+        )
 
-    @eqx.filter_jit
-    def _spikes_until_t(self, inputs: Spikes, end: Array, max_spikes: int) -> Array:
+    @compiled
+    def _ttfs(self, inputs: Array, shown: Constant) -> Array:
         if self._is_native():
-            found = self._ask(inputs, native.TRAINS, t_end=end, max_spikes=max_spikes)
+            return self._filled(self._ask(inputs, native.FIRST, shown).times[:, 0])
+        return self._ttfs_by_jax(inputs, shown.value)
+
+    @compiled
+    def _spikes_until_t(
+        self, inputs: Array, end: Array, max_spikes: int, shown: Constant
+    ) -> Array:
+        if self._is_native():
+            wishes = {"t_end": end, "max_spikes": max_spikes}
+            found = self._ask(inputs, native.TRAINS, shown, **wishes)
             return self._filled(found.times)
-        return self._spikes_until_t_by_jax(inputs, end, max_spikes)
+        return self._spikes_until_t_by_jax(inputs, end, max_spikes, shown.value)
 
-    @eqx.filter_jit
-    def _state_at_t(self, inputs: Spikes, times: Array) -> Array:
+    @compiled
+    def _state_at_t(self, inputs: Array, times: Array, shown: Constant) -> Array:
         if self._is_native():
-            states = self._ask(inputs, native.STATES, observe_at=times).states
-            seen = native.observed(self._settings(), self.neuron_model, states)
-            return jnp.swapaxes(seen[:, self.output_indices], 0, 1)
-        return self._state_at_t_by_jax(inputs, times)
+            found = self._ask(inputs, native.STATES, shown, observe_at=times)
+            seen = native.observed(self._settings(), self.neuron_model, found.states)
+            return jnp.swapaxes(seen[:, shown.value], 0, 1)
+        return self._state_at_t_by_jax(inputs, times, shown.value)
 
-    @eqx.filter_jit
-    def _record(self, inputs: Spikes) -> tuple[Array, Array, Array]:
+    @compiled
+    def _record(self, inputs: Array) -> tuple[Array, Array, Array]:
         if self._is_native():
-            found = self._ask(inputs, native.RECORD)
+            found = self._ask(inputs, native.RECORD, Constant(self.output_indices))
             return self._filled(found.times), found.neurons, found.pending
         return self._record_by_jax(inputs)
 
-    @eqx.filter_jit
-    def _gauged(self, inputs: Spikes, gauge: Gauge) -> Array:
-        readout_flow(readouts(self.neuron_model, self.n_neurons, self.output_indices))
+    @compiled
+    def _gauged(self, inputs: Array, gauge: Gauge, shown: Constant) -> Array:
+        readout_flow(readouts(self.neuron_model, self.n_neurons, shown.value))
         if not self._is_native():
-            return self._gauged_by_jax(inputs, gauge)
+            return self._gauged_by_jax(inputs, gauge, shown.value)
         reading, rate = native.HIGHEST, 0.0
         if isinstance(gauge, Integral):
             reading, rate = native.INTEGRAL, gauge.rate
-        found = self._ask(inputs, native.READING, reading=reading, rate=rate)
+        found = self._ask(inputs, native.READING, shown, reading=reading, rate=rate)
         return found.readouts
 
     # The same by JAX.
 
-    def _ttfs_by_jax(self, inputs: Spikes) -> Array:
-        done = self._run(inputs, awaited=self._outputs.value)
-        return first_spikes(done, self._output_ids(), self.output_no_spike_value)
+    def _ttfs_by_jax(self, inputs: Array, shown: np.ndarray) -> Array:
+        done = self._run(inputs, awaited=np.isin(np.arange(self.n_neurons), shown))
+        return first_spikes(done, _ids(shown), self.output_no_spike_value)
 
     def _spikes_until_t_by_jax(
-        self, inputs: Spikes, end: Array, max_spikes: int
+        self, inputs: Array, end: Array, max_spikes: int, shown: np.ndarray
     ) -> Array:
         done = self._run(inputs, t_end=end)
         fill = self.output_no_spike_value
-        n, outputs = self.n_neurons, self._output_ids()
-        return spike_trains(done, n, outputs, max_spikes, fill)
+        return spike_trains(done, self.n_neurons, _ids(shown), max_spikes, fill)
 
-    def _state_at_t_by_jax(self, inputs: Spikes, times: Array) -> Array:
+    def _state_at_t_by_jax(
+        self, inputs: Array, times: Array, shown: np.ndarray
+    ) -> Array:
         done = self._run(inputs, observe_at=times)
         seen = jax.vmap(self.neuron_model.observe)(done.states)
-        return jnp.swapaxes(seen[:, self.output_indices], 0, 1)
+        return jnp.swapaxes(seen[:, shown], 0, 1)
 
     def _record_by_jax(self, inputs: Spikes) -> tuple[Array, Array, Array]:
         done = self._run(inputs)
         times, neurons = spikes_in_order(done, self.output_no_spike_value)
         return times, neurons, done.pending
 
-    def _gauged_by_jax(self, inputs: Array, gauge: Gauge) -> Array:
+    def _gauged_by_jax(self, inputs: Array, gauge: Gauge, shown: np.ndarray) -> Array:
         whole, inputs, *delays = self._differentiable(inputs)
-        model = readouts(whole, self.n_neurons, self.output_indices)
+        model = readouts(whole, self.n_neurons, shown)
         delays = total_delays(*delays, self.n_neurons)
-        chosen = self.output_indices
         (values,) = run_readout(
             self._settings(),
             readout_flow(model),
             model,
-            self._wmask.value[:, chosen],
+            self._wmask.value[:, shown],
             inputs,
             self._run(inputs),
-            None if delays is None else delays[:, chosen],
+            None if delays is None else delays[:, shown],
             (gauge,),
         )
         return values
@@ -590,29 +621,28 @@ class EvNN(eqx.Module):
     def _is_native(self) -> bool:
         return is_native(self.engine, self._why_not_native)
 
-    def _ask(self, inputs: Spikes, question: int, **wishes: Any) -> native.Answer:
+    def _ask(
+        self, inputs: Array, question: int, shown: Constant, **wishes: Any
+    ) -> native.Answer:
         ask = {
             k: wishes.pop(k) for k in ("max_spikes", "reading", "rate") if k in wishes
         }
-        synaptic, axonal = self.delays, self.axonal_delays
+        model, inputs, synaptic, axonal = self._differentiable(inputs)
         return native.ask_core(
             self._settings(),
-            self.neuron_model,
+            model,
             inputs,
             native.Delays(
                 None if synaptic is None else not_negative(synaptic),
                 None if axonal is None else not_negative(axonal),
             ),
-            native.Ask(question, self.output_indices, **ask),
+            native.Ask(question, shown.value, **ask),
             counts_deliveries=self._counts_deliveries,
             **wishes,
         )
 
     def _filled(self, times: Array) -> Array:
         return jnp.where(times < jnp.inf, times, self.output_no_spike_value)
-
-    def _output_ids(self) -> Int[Array, " outputs"]:
-        return jnp.asarray(self.output_indices, jnp.int32)
 
     def _settings(self) -> Settings:
         return Settings(
@@ -634,3 +664,7 @@ class EvNN(eqx.Module):
     def _differentiable(self, inputs: Array) -> tuple[Any, Any, Any, Any]:
         """All that a simulation is a differentiable function of."""
         return in_reverse((self.neuron_model, inputs, self.delays, self.axonal_delays))
+
+
+def _ids(neurons: np.ndarray) -> Int[Array, " chosen"]:
+    return jnp.asarray(neurons, jnp.int32)

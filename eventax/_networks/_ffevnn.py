@@ -48,10 +48,13 @@ class FFEvNN(EvNN):
         buffer_capacity: as in `EvNN`.
         solver_stepsize, root_finder, stepsize_controller, solver: as in `EvNN`.
         adjoint: as in `EvNN`.
-        max_event_steps: bound on events (spikes, arrivals) per sample.
+        max_event_steps: bound on events (spikes, arrivals) per sample, default 100 (and
+            1000 in `EvNN`): what 0.1.0 has.
         output_no_spike_value: written where an output neuron did not fire, default inf.
         dtype: floating-point type.
         engine: as in `EvNN`.
+        output_neurons: (N,) bool, the neurons that results show, default the last
+            layer.
         **neuron_model_kwargs: keywords of the neuron model.
 
     Raises:
@@ -96,6 +99,7 @@ class FFEvNN(EvNN):
         solver: Any = None,
         dtype: Any = jnp.float32,
         engine: Engine = "auto",
+        output_neurons: Any = None,
         **neuron_model_kwargs: Any,
     ):
         if len(layers) == 0:
@@ -109,6 +113,8 @@ class FFEvNN(EvNN):
         if "neuron_type_ids" not in neuron_model_kwargs and len(models) == len(sizes):
             types = np.repeat(np.arange(len(sizes)), sizes)
             neuron_model_kwargs["neuron_type_ids"] = types
+        if output_neurons is None:
+            output_neurons = neurons >= len(neurons) - sizes[-1]
         super().__init__(
             neuron_model=neuron_model,
             n_neurons=len(neurons),
@@ -120,7 +126,7 @@ class FFEvNN(EvNN):
             dlim=dlim,
             init_axonal_delays=init_axonal_delays,
             axonal_dlim=axonal_dlim,
-            output_neurons=neurons >= len(neurons) - sizes[-1],
+            output_neurons=output_neurons,
             input_neurons=neurons < sizes[0],
             buffer_capacity=buffer_capacity,
             max_event_steps=max_event_steps,
@@ -151,6 +157,7 @@ class FFEvNN(EvNN):
 
     # Layer by layer where that is possible; the same results as by the general engine.
 
+<<<<<<< HEAD
     def _ttfs_by_jax(self, inputs: Spikes) -> Array:
         if self._plans.value is None:
             return super()._ttfs_by_jax(inputs)
@@ -175,13 +182,47 @@ class FFEvNN(EvNN):
         return jnp.swapaxes(jax.vmap(model.observe)(done.states), 0, 1)
 
     def _record_by_jax(self, inputs: Spikes) -> tuple[Array, Array, Array]:
+=======
+    def _ttfs_by_jax(self, inputs: Array, shown: np.ndarray) -> Array:
+        plans, which = self._plans_to(shown)
+        # The other neurons of a layer are not to be waited for.
+        if plans is None or shown.size < plans[-1].size:
+            return super()._ttfs_by_jax(inputs, shown)
+        first = self._run_layers(inputs, plans, once=True).first[which]
+        return jnp.where(first < jnp.inf, first, self.output_no_spike_value)
+
+    def _spikes_until_t_by_jax(
+        self, inputs: Array, end: Array, max_spikes: int, shown: np.ndarray
+    ) -> Array:
+        plans, _ = self._plans_to(shown)
+        if plans is None:
+            return super()._spikes_until_t_by_jax(inputs, end, max_spikes, shown)
+        done = self._run_layers(inputs, plans, t_end=end).run
+        fill, ids = self.output_no_spike_value, jnp.asarray(shown, jnp.int32)
+        return spike_trains(done, self.n_neurons, ids, max_spikes, fill)
+
+    def _state_at_t_by_jax(
+        self, inputs: Array, times: Array, shown: np.ndarray
+    ) -> Array:
+        plans, which = self._plans_to(shown)
+        if plans is None:
+            return super()._state_at_t_by_jax(inputs, times, shown)
+        done = self._run_layers(inputs, plans, observe_at=times).run
+        model = self.neuron_model.part(self.n_neurons, plans[-1].neurons)
+        seen = jax.vmap(model.observe)(done.states)
+        return jnp.swapaxes(seen[:, which], 0, 1)
+
+    def _record_by_jax(self, inputs: Array) -> tuple[Array, Array, Array]:
+        plans = self._plans.value
+>>>>>>> 0508c43 (Errors in one sentence that tells who fired; states and readouts of any neurons; shard_map)
         # With delays the numbers of pending spikes are asked for too.
-        if self._plans.value is None or self.use_delays or self.use_axonal_delays:
+        if plans is None or self.use_delays or self.use_axonal_delays:
             return super()._record_by_jax(inputs)
-        done = self._run_layers(inputs, record=True).run
+        done = self._run_layers(inputs, plans, record=True).run
         times, neurons = spikes_in_order(done, self.output_no_spike_value)
         return times, neurons, done.pending
 
+<<<<<<< HEAD
     def _gauged_by_jax(self, inputs: Spikes, gauge: Gauge) -> Array:
         if self._plans.value is None:
             return super()._gauged_by_jax(inputs, gauge)
@@ -190,6 +231,26 @@ class FFEvNN(EvNN):
     def _run_layers(self, inputs: Spikes, **wishes: Any) -> Layered:
         plans = self._plans.value
         assert plans is not None
+=======
+    def _gauged_by_jax(self, inputs: Array, gauge: Gauge, shown: np.ndarray) -> Array:
+        plans, which = self._plans_to(shown)
+        if plans is None:
+            return super()._gauged_by_jax(inputs, gauge, shown)
+        return self._run_layers(inputs, plans, gauges=(gauge,)).gauges[0][which]
+
+    def _plans_to(self, shown: np.ndarray) -> tuple[Any, np.ndarray]:
+        """Plans up to the layer of these neurons, and their numbers in it.
+
+        None where they are of several layers, or layers are not run by themselves.
+        """
+        for k, plan in enumerate(self._plans.value or ()):
+            within = shown - plan.first
+            if np.all((within >= 0) & (within < plan.size)):
+                return self._plans.value[: k + 1], within
+        return None, shown
+
+    def _run_layers(self, inputs: Array, plans: Any, **wishes: Any) -> Layered:
+>>>>>>> 0508c43 (Errors in one sentence that tells who fired; states and readouts of any neurons; shard_map)
         model, inputs, *delays = self._differentiable(inputs)
         synaptic, axonal = (None if d is None else not_negative(d) for d in delays)
         delays = synaptic, axonal

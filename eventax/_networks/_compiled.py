@@ -1,0 +1,31 @@
+"""Methods that JAX compiles, with errors that are one sentence."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import equinox as eqx
+import jax
+
+from .._engine import told
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def compiled(method: Method) -> Method:
+    """The method under `jit`; what fails while it runs is told without JAX's inside."""
+    program = eqx.filter_jit(method)
+
+    @functools.wraps(method)
+    def call(*args: Any) -> Any:
+        try:
+            return program(*args)
+        except jax.errors.JaxRuntimeError as error:
+            message = told(error)
+            if message is None:
+                raise
+        raise eqx.EquinoxRuntimeError(message)
+
+    return call  # pyright: ignore[reportReturnType]
