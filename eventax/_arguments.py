@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import warnings
 from collections.abc import Collection
 from typing import Any
 
@@ -166,3 +167,24 @@ def as_labels(
             f"{wrong.flat[0]}."
         )
     return array.astype(int)
+
+
+def warn_if_filled(times: Any, t_max: Any = np.inf) -> None:
+    """Warn where one number stands in the place of many spikes, as a fill would.
+
+    No spike times are told from a fill by their values alone: but different neurons
+    seldom fire last, or first, at exactly the same time.
+    """
+    seen, end = visible(times), visible(t_max)
+    if seen is None or end is None or seen.size < 2 or not np.all(np.isfinite(seen)):
+        return
+    for value in {float(seen.max()), float(seen.min())}:
+        count = int(np.sum(seen == value))
+        if count > 1 and np.all(value < end):
+            warnings.warn(
+                f"{count} of {seen.size} spike times are {value:g}, and none is `inf`. "
+                "If the network fills up with `output_no_spike_value`, these are taken "
+                "for spikes: leave it at `inf`, or pass it as `no_spike` to a metric "
+                "(`no_spike=jnp.inf` says that all are spikes).",
+                stacklevel=4,
+            )

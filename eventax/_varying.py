@@ -27,7 +27,8 @@ def varying(tree: PyTree, *by: PyTree) -> PyTree:
             return x
         if hasattr(lax, "pcast"):
             return lax.pcast(x, missing, to="varying")
-        return lax.pvary(x, missing)  # an older JAX
+        pvary: Any = vars(lax)["pvary"]  # an older JAX
+        return pvary(x, missing)
 
     return jax.tree.map(vary, tree)
 

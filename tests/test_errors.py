@@ -576,3 +576,39 @@ def test_a_weight_that_is_no_number_is_an_error(build):
         for weight in (-jnp.inf, jnp.inf, jnp.nan):
             with fails(Exception, "infinite or NaN", "parameters"):
                 jax.block_until_ready(function(weight))
+
+
+# Too many events ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["eager", "jit", "filter_jit", "gradient"])
+@pytest.mark.parametrize("kind", [EvNN, slow(FFEvNN)])
+def test_too_many_events_tell_who_fired(kind, way):
+    # 2 is driven by its bias, every 10 ln 2, and 0 every 10 ln (1.3 / 0.3).
+    bias = np.array([1.3, 0.0, 2.0])
+    args = LIF_ARGS | {"init_bias": bias, "init_weights": 0.0, "max_event_steps": 7}
+    if kind is FFEvNN:
+        net = FFEvNN([3], 1, LIF, 50.0, engine="jax", **args)
+    else:
+        net = EvNN(LIF, 3, 50.0, 1, engine="jax", **args)
+
+    def run(x):
+        return net.spikes_until_t(x, 50.0, 9)
+
+    ways = {
+        "eager": run,
+        "jit": jax.jit(run),
+        "filter_jit": eqx.filter_jit(run),
+        "gradient": jax.jit(jax.grad(lambda x: jnp.sum(run(x)))),
+    }
+    with pytest.raises(RuntimeError) as caught:
+        jax.block_until_ready(ways[way](jnp.array([[1.0, 2.0]])))
+    last = str(caught.value).splitlines()[-1]
+    # Inputs at 1 and 2; neuron 2 at 6.9, 13.9, 20.8, 27.7; neuron 0 at 14.7.
+    words = ["`max_event_steps` = 7 was reached", "Raise `max_event_steps`"]
+    words += ["Spikes until t = 27.73: 5", "neuron 2 (4), neuron 0 (1)"]
+    words += ["arriving inputs: 2."]
+    for word in words:
+        assert word in last, last
+    if way == "eager":
+        assert str(caught.value).count("\n") == 0

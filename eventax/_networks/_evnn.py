@@ -598,9 +598,9 @@ class EvNN(eqx.Module):
         return times, neurons, done.pending
 
     def _gauged_by_jax(self, inputs: Array, gauge: Gauge, shown: np.ndarray) -> Array:
-        whole, inputs, *delays = self._differentiable(inputs)
+        whole, inputs, synaptic, axonal = self._differentiable(inputs)
         model = readouts(whole, self.n_neurons, shown)
-        delays = total_delays(*delays, self.n_neurons)
+        delays = total_delays(synaptic, axonal, self.n_neurons)
         (values,) = run_readout(
             self._settings(),
             readout_flow(model),
@@ -657,8 +657,8 @@ class EvNN(eqx.Module):
         )
 
     def _run(self, inputs: Array, **wishes: Any) -> Run:
-        model, inputs, *delays = self._differentiable(inputs)
-        delays = total_delays(*delays, self.n_neurons)
+        model, inputs, synaptic, axonal = self._differentiable(inputs)
+        delays = total_delays(synaptic, axonal, self.n_neurons)
         return run(self._settings(), model, inputs, delays, **wishes)
 
     def _differentiable(self, inputs: Array) -> tuple[Any, Any, Any, Any]:

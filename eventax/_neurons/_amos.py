@@ -64,8 +64,7 @@ def _once(cls: type[NeuronModel], freeze: bool, stop: bool) -> type[NeuronModel]
 
         def __init__(self, *args: Any, **keywords: Any):
             self.neuron = cls(*args, **keywords)
-            # NeuronModel's, which equinox lets subclasses inherit.
-            super().__init__(dtype=self.neuron.dtype)  # pyright: ignore[reportCallIssue]
+            super().__init__(dtype=self.neuron.dtype)
 
         def held(self) -> np.ndarray:
             return np.asarray(freeze)

@@ -23,7 +23,9 @@ def exponentials(a: Any, b: Any, step: Any) -> tuple[Any, Any, Any, Any]:
     The first and the last one are finite for a = 0 and a = b too.
     """
     # Scalars made by hand have no type of their own, which custom_jvp would insist on.
-    return _exponentials(*(jnp.asarray(x, step.dtype) for x in (a, b)), step)
+    a, b = (jnp.asarray(x, step.dtype) for x in (a, b))
+    fill, decay_a, decay_b, response = _exponentials(a, b, step)
+    return fill, decay_a, decay_b, response
 
 
 def approach(a: Any, step: Any) -> Way:

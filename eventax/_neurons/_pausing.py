@@ -46,7 +46,7 @@ def _made(cls: Wrapping) -> Any:
     return partial(wrapper, **options), (inner,)
 
 
-copyreg.pickle(Wrapping, _made)  # pyright: ignore[reportArgumentType]
+copyreg.pickle(Wrapping, _made)
 
 
 class Pausing(NeuronModel, metaclass=Wrapping):

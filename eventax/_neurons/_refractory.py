@@ -82,8 +82,7 @@ def _resting(cls: type[NeuronModel]) -> type[NeuronModel]:
             **keywords: Any,
         ):
             self.neuron = cls(*args, **keywords)
-            # NeuronModel's, which equinox lets subclasses inherit.
-            super().__init__(dtype=self.neuron.dtype)  # pyright: ignore[reportCallIssue]
+            super().__init__(dtype=self.neuron.dtype)
             n_neurons = args[1] if len(args) > 1 else keywords["n_neurons"]
             self.t_refrac = constant("t_refrac", t_refrac, n_neurons, self.dtype)
             if not np.all(self.t_refrac.value >= 0):

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
-from .._arguments import as_floats, as_numbers
+from .._arguments import as_floats, as_numbers, warn_if_filled
 
 
 def is_spike(times: Any, no_spike: Any) -> Bool[Array, "*batch"]:
@@ -15,6 +15,7 @@ def is_spike(times: Any, no_spike: Any) -> Bool[Array, "*batch"]:
     times = as_floats(times)
     spikes = jnp.isfinite(times)
     if no_spike is None:
+        warn_if_filled(times)
         return spikes
     return spikes & (times != as_numbers("no_spike", no_spike, times.dtype))
 
