@@ -172,15 +172,17 @@ def as_labels(
 def warn_if_filled(times: Any, t_max: Any = np.inf) -> None:
     """Warn where one number stands in the place of many spikes, as a fill would.
 
-    No spike times are told from a fill by their values alone: but different neurons
-    seldom fire last, or first, at exactly the same time.
+    No spike times are told from a fill by their values alone: but it is seldom that in
+    a batch three are the last, or the first, at exactly the same time.
     """
     seen, end = visible(times), visible(t_max)
-    if seen is None or end is None or seen.size < 2 or not np.all(np.isfinite(seen)):
+    if seen is None or end is None or seen.ndim < 2 or seen.size == 0:
+        return
+    if not np.all(np.isfinite(seen)):
         return
     for value in {float(seen.max()), float(seen.min())}:
         count = int(np.sum(seen == value))
-        if count > 1 and np.all(value < end):
+        if count > 2 and np.all(value < end):
             warnings.warn(
                 f"{count} of {seen.size} spike times are {value:g}, and none is `inf`. "
                 "If the network fills up with `output_no_spike_value`, these are taken "

@@ -393,7 +393,7 @@ LABELLED = [first_spike, relative, *ON_VOLTAGES]
 
 @pytest.mark.parametrize("loss", LABELLED)
 def test_labels_are_indices(loss):
-    times = np.ones((2, 3))
+    times = np.arange(6.0).reshape(2, 3)
     with fails(ValueError, "`labels`", "one entry per sample", "(2,)", "(3,)"):
         loss(times, np.array([0, 1, 2]))
     with fails(ValueError, "`labels`", "shape", "(2,)", "()"):
@@ -422,10 +422,10 @@ def test_a_number_is_no_output(unchecked):
 def test_shapes_fit():
     with fails(ValueError, "`times`", "at least two outputs", "(4, 1)"):
         relative_spike_time_mse(
-            np.ones((4, 1)), np.zeros(4, int), margin=1.0, t_max=T_MAX
+            np.arange(4.0)[:, None], np.zeros(4, int), margin=1.0, t_max=T_MAX
         )
     for targets in (np.ones(2), np.ones((2, 2, 3))):
         with fails(ValueError, "`targets`", "(2, 3)", "broadcasts", str(targets.shape)):
-            spike_time_mse(np.ones((2, 3)), targets, t_max=T_MAX)
+            spike_time_mse(np.arange(6.0).reshape(2, 3), targets, t_max=T_MAX)
     with fails(ValueError, "`one` and `other`", "broadcast", "(2, 4)", "(3, 4)"):
         van_rossum_distance(np.ones((2, 4)), np.ones((3, 4)), tau=1.0)

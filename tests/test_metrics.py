@@ -69,7 +69,7 @@ def test_accuracy_of_a_batch():
 
 
 def test_wrong_labels():
-    times = np.ones((2, 3))
+    times = np.arange(6.0).reshape(2, 3)
     with fails(ValueError, "`labels`", "one entry per sample", "(2,)", "(3,)"):
         first_spike_accuracy(times, np.array([0, 1, 2]))
     with fails(TypeError, "`labels`", "whole numbers"):

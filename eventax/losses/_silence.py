@@ -15,5 +15,11 @@ def spikes_until(times: Any, t_max: Any) -> Float[Array, "*batch"]:
     check_finite("t_max", t_max)
     times = as_floats(times)
     warn_if_filled(times, t_max)
+    return times_until(times, t_max)
+
+
+def times_until(times: Any, t_max: Any) -> Float[Array, "*batch"]:
+    """The same of times that are wanted."""
+    times = as_floats(times)
     # Not a minimum: a comparison with NaN is false, and at t_max the spike counts.
     return jnp.where(times <= t_max, times, jnp.asarray(t_max, times.dtype))

@@ -9,7 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from ._silence import spikes_until
+from ._silence import spikes_until, times_until
 
 
 def spike_time_mse(
@@ -47,7 +47,7 @@ def spike_time_mse(
         Array([5., 2.], dtype=float32)
     """
     times = spikes_until(times, t_max)
-    targets = spikes_until(targets, t_max)
+    targets = times_until(targets, t_max)
     if not _fits(targets.shape, times.shape):
         raise ValueError(
             f"`targets` must have the shape of `times`, {times.shape}, or one that "
