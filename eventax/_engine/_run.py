@@ -20,11 +20,8 @@ from ._sender_rows import split_senders
 from ._settings import Settings
 from ._simulate import simulate
 from ._status import (
-<<<<<<< HEAD
     OK,
-=======
     Activity,
->>>>>>> 0508c43 (Errors in one sentence that tells who fired; states and readouts of any neurons; shard_map)
     checked,
     faults,
     messages_by_status,
@@ -118,7 +115,7 @@ def run(
     times, neurons, pending, states, first = check(
         (results.times, results.neurons, results.pending, results.seen, outcome.first),
         status,
-        activity=Activity(results.times[:-1], results.neurons[:-1], in_spike_times),
+        activity=Activity(results.times[:-1], results.neurons[:-1], inputs.times),
         most=settings.max_events,
     )
     neurons = neurons[:-1]

@@ -134,7 +134,7 @@ def run_layers(
     messages = messages_by_status(settings)
     # All of it: a program may use any part alone.
     done = Layered(first, run, outcomes[-1].gauges)
-    activity = _activity(plans, trains, outcomes, inputs)
+    activity = _activity(plans, trains, outcomes, times)
     return checked(done, status, messages, activity, settings.max_events)
 
 

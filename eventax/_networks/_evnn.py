@@ -13,13 +13,12 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from .. import _native as native
 from .._arguments import as_float, check_count
-from .. import _native as native
 from .._engine import Run, Settings, first_spikes, run, spike_trains, spikes_in_order
 from .._layers import Gauge, Highest, Integral, run_readout
 from .._neurons import NeuronModel
 from .._neurons._base import check_model_class
-from .._spikes import Spikes
 from .._once import in_reverse
+from .._spikes import Spikes
 from .._static import Constant
 from . import _checks as checks
 from ._choices import choose_flow, choose_gradient
@@ -296,7 +295,7 @@ class EvNN(eqx.Module):
 
         Arguments:
             in_spike_times: (M, K) times of input spikes, up to K per channel in any
-                order, padded with `inf`; None for no input.
+                order, padded with `inf`; or `Spikes`, a list; None for no input.
             neurons: other neurons to show instead of the outputs: different whole
                 numbers in 0..N-1, or (N,) bool; each choice is a program of its own.
 
@@ -531,14 +530,14 @@ class EvNN(eqx.Module):
         )
 
     @compiled
-    def _ttfs(self, inputs: Array, shown: Constant) -> Array:
+    def _ttfs(self, inputs: Spikes, shown: Constant) -> Array:
         if self._is_native():
             return self._filled(self._ask(inputs, native.FIRST, shown).times[:, 0])
         return self._ttfs_by_jax(inputs, shown.value)
 
     @compiled
     def _spikes_until_t(
-        self, inputs: Array, end: Array, max_spikes: int, shown: Constant
+        self, inputs: Spikes, end: Array, max_spikes: int, shown: Constant
     ) -> Array:
         if self._is_native():
             wishes = {"t_end": end, "max_spikes": max_spikes}
@@ -547,7 +546,7 @@ class EvNN(eqx.Module):
         return self._spikes_until_t_by_jax(inputs, end, max_spikes, shown.value)
 
     @compiled
-    def _state_at_t(self, inputs: Array, times: Array, shown: Constant) -> Array:
+    def _state_at_t(self, inputs: Spikes, times: Array, shown: Constant) -> Array:
         if self._is_native():
             found = self._ask(inputs, native.STATES, shown, observe_at=times)
             seen = native.observed(self._settings(), self.neuron_model, found.states)
@@ -555,14 +554,14 @@ class EvNN(eqx.Module):
         return self._state_at_t_by_jax(inputs, times, shown.value)
 
     @compiled
-    def _record(self, inputs: Array) -> tuple[Array, Array, Array]:
+    def _record(self, inputs: Spikes) -> tuple[Array, Array, Array]:
         if self._is_native():
             found = self._ask(inputs, native.RECORD, Constant(self.output_indices))
             return self._filled(found.times), found.neurons, found.pending
         return self._record_by_jax(inputs)
 
     @compiled
-    def _gauged(self, inputs: Array, gauge: Gauge, shown: Constant) -> Array:
+    def _gauged(self, inputs: Spikes, gauge: Gauge, shown: Constant) -> Array:
         readout_flow(readouts(self.neuron_model, self.n_neurons, shown.value))
         if not self._is_native():
             return self._gauged_by_jax(inputs, gauge, shown.value)
@@ -574,19 +573,19 @@ class EvNN(eqx.Module):
 
     # The same by JAX.
 
-    def _ttfs_by_jax(self, inputs: Array, shown: np.ndarray) -> Array:
+    def _ttfs_by_jax(self, inputs: Spikes, shown: np.ndarray) -> Array:
         done = self._run(inputs, awaited=np.isin(np.arange(self.n_neurons), shown))
         return first_spikes(done, _ids(shown), self.output_no_spike_value)
 
     def _spikes_until_t_by_jax(
-        self, inputs: Array, end: Array, max_spikes: int, shown: np.ndarray
+        self, inputs: Spikes, end: Array, max_spikes: int, shown: np.ndarray
     ) -> Array:
         done = self._run(inputs, t_end=end)
         fill = self.output_no_spike_value
         return spike_trains(done, self.n_neurons, _ids(shown), max_spikes, fill)
 
     def _state_at_t_by_jax(
-        self, inputs: Array, times: Array, shown: np.ndarray
+        self, inputs: Spikes, times: Array, shown: np.ndarray
     ) -> Array:
         done = self._run(inputs, observe_at=times)
         seen = jax.vmap(self.neuron_model.observe)(done.states)
@@ -597,7 +596,7 @@ class EvNN(eqx.Module):
         times, neurons = spikes_in_order(done, self.output_no_spike_value)
         return times, neurons, done.pending
 
-    def _gauged_by_jax(self, inputs: Array, gauge: Gauge, shown: np.ndarray) -> Array:
+    def _gauged_by_jax(self, inputs: Spikes, gauge: Gauge, shown: np.ndarray) -> Array:
         whole, inputs, synaptic, axonal = self._differentiable(inputs)
         model = readouts(whole, self.n_neurons, shown)
         delays = total_delays(synaptic, axonal, self.n_neurons)
@@ -622,7 +621,7 @@ class EvNN(eqx.Module):
         return is_native(self.engine, self._why_not_native)
 
     def _ask(
-        self, inputs: Array, question: int, shown: Constant, **wishes: Any
+        self, inputs: Spikes, question: int, shown: Constant, **wishes: Any
     ) -> native.Answer:
         ask = {
             k: wishes.pop(k) for k in ("max_spikes", "reading", "rate") if k in wishes
@@ -656,12 +655,12 @@ class EvNN(eqx.Module):
             checkpoints=self._checkpoints,
         )
 
-    def _run(self, inputs: Array, **wishes: Any) -> Run:
+    def _run(self, inputs: Spikes, **wishes: Any) -> Run:
         model, inputs, synaptic, axonal = self._differentiable(inputs)
         delays = total_delays(synaptic, axonal, self.n_neurons)
         return run(self._settings(), model, inputs, delays, **wishes)
 
-    def _differentiable(self, inputs: Array) -> tuple[Any, Any, Any, Any]:
+    def _differentiable(self, inputs: Spikes) -> tuple[Any, Any, Any, Any]:
         """All that a simulation is a differentiable function of."""
         return in_reverse((self.neuron_model, inputs, self.delays, self.axonal_delays))
 

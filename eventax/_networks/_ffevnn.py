@@ -157,33 +157,7 @@ class FFEvNN(EvNN):
 
     # Layer by layer where that is possible; the same results as by the general engine.
 
-<<<<<<< HEAD
-    def _ttfs_by_jax(self, inputs: Spikes) -> Array:
-        if self._plans.value is None:
-            return super()._ttfs_by_jax(inputs)
-        first = self._run_layers(inputs, once=True).first
-        return jnp.where(first < jnp.inf, first, self.output_no_spike_value)
-
-    def _spikes_until_t_by_jax(
-        self, inputs: Spikes, end: Array, max_spikes: int
-    ) -> Array:
-        if self._plans.value is None:
-            return super()._spikes_until_t_by_jax(inputs, end, max_spikes)
-        done = self._run_layers(inputs, t_end=end).run
-        fill = self.output_no_spike_value
-        n, outputs = self.n_neurons, self._output_ids()
-        return spike_trains(done, n, outputs, max_spikes, fill)
-
-    def _state_at_t_by_jax(self, inputs: Spikes, times: Array) -> Array:
-        if self._plans.value is None:
-            return super()._state_at_t_by_jax(inputs, times)
-        done = self._run_layers(inputs, observe_at=times).run
-        model = self.neuron_model.part(self.n_neurons, self.output_indices)
-        return jnp.swapaxes(jax.vmap(model.observe)(done.states), 0, 1)
-
-    def _record_by_jax(self, inputs: Spikes) -> tuple[Array, Array, Array]:
-=======
-    def _ttfs_by_jax(self, inputs: Array, shown: np.ndarray) -> Array:
+    def _ttfs_by_jax(self, inputs: Spikes, shown: np.ndarray) -> Array:
         plans, which = self._plans_to(shown)
         # The other neurons of a layer are not to be waited for.
         if plans is None or shown.size < plans[-1].size:
@@ -192,7 +166,7 @@ class FFEvNN(EvNN):
         return jnp.where(first < jnp.inf, first, self.output_no_spike_value)
 
     def _spikes_until_t_by_jax(
-        self, inputs: Array, end: Array, max_spikes: int, shown: np.ndarray
+        self, inputs: Spikes, end: Array, max_spikes: int, shown: np.ndarray
     ) -> Array:
         plans, _ = self._plans_to(shown)
         if plans is None:
@@ -202,7 +176,7 @@ class FFEvNN(EvNN):
         return spike_trains(done, self.n_neurons, ids, max_spikes, fill)
 
     def _state_at_t_by_jax(
-        self, inputs: Array, times: Array, shown: np.ndarray
+        self, inputs: Spikes, times: Array, shown: np.ndarray
     ) -> Array:
         plans, which = self._plans_to(shown)
         if plans is None:
@@ -212,9 +186,8 @@ class FFEvNN(EvNN):
         seen = jax.vmap(model.observe)(done.states)
         return jnp.swapaxes(seen[:, which], 0, 1)
 
-    def _record_by_jax(self, inputs: Array) -> tuple[Array, Array, Array]:
+    def _record_by_jax(self, inputs: Spikes) -> tuple[Array, Array, Array]:
         plans = self._plans.value
->>>>>>> 0508c43 (Errors in one sentence that tells who fired; states and readouts of any neurons; shard_map)
         # With delays the numbers of pending spikes are asked for too.
         if plans is None or self.use_delays or self.use_axonal_delays:
             return super()._record_by_jax(inputs)
@@ -222,17 +195,7 @@ class FFEvNN(EvNN):
         times, neurons = spikes_in_order(done, self.output_no_spike_value)
         return times, neurons, done.pending
 
-<<<<<<< HEAD
-    def _gauged_by_jax(self, inputs: Spikes, gauge: Gauge) -> Array:
-        if self._plans.value is None:
-            return super()._gauged_by_jax(inputs, gauge)
-        return self._run_layers(inputs, gauges=(gauge,)).gauges[0]
-
-    def _run_layers(self, inputs: Spikes, **wishes: Any) -> Layered:
-        plans = self._plans.value
-        assert plans is not None
-=======
-    def _gauged_by_jax(self, inputs: Array, gauge: Gauge, shown: np.ndarray) -> Array:
+    def _gauged_by_jax(self, inputs: Spikes, gauge: Gauge, shown: np.ndarray) -> Array:
         plans, which = self._plans_to(shown)
         if plans is None:
             return super()._gauged_by_jax(inputs, gauge, shown)
@@ -249,8 +212,7 @@ class FFEvNN(EvNN):
                 return self._plans.value[: k + 1], within
         return None, shown
 
-    def _run_layers(self, inputs: Array, plans: Any, **wishes: Any) -> Layered:
->>>>>>> 0508c43 (Errors in one sentence that tells who fired; states and readouts of any neurons; shard_map)
+    def _run_layers(self, inputs: Spikes, plans: Any, **wishes: Any) -> Layered:
         model, inputs, *delays = self._differentiable(inputs)
         synaptic, axonal = (None if d is None else not_negative(d) for d in delays)
         delays = synaptic, axonal
