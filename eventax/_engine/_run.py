@@ -115,7 +115,9 @@ def run(
     times, neurons, pending, states, first = check(
         (results.times, results.neurons, results.pending, results.seen, outcome.first),
         status,
-        activity=Activity(results.times[:-1], results.neurons[:-1], inputs.times),
+        activity=Activity(
+            results.times[:-1], results.neurons[:-1], jnp.asarray(inputs.times)
+        ),
         most=settings.max_events,
     )
     neurons = neurons[:-1]
