@@ -52,7 +52,8 @@ class View {
     return reinterpret_cast<T*>(data_) + place(sample) * size_;
   }
   std::int64_t place(std::int64_t sample) const {
-    return places_[static_cast<std::size_t>(sample)];
+    // What all share is there in an empty batch, too.
+    return places_.empty() ? 0 : places_[static_cast<std::size_t>(sample)];
   }
   std::int64_t size() const { return size_; }    // of one entry
   std::int64_t count() const { return count_; }  // of entries
