@@ -39,10 +39,9 @@ class BlockBack {
   // `observed(index, neuron, column)` are cotangents of observed states, `read` those
   // of readouts by lane.
   template <class Observed>
-  BlockBack(const Story& story, int b, const Setting& setting, const Wish& wish,
-            const Meter& meter, const std::vector<double>& read,
-            const Observed& observed, bool any_observed, BlockGradient& gradient,
-            TimeCotangents& times)
+  BlockBack(const Story& story, int b, const Wish& wish, const Meter& meter,
+            const std::vector<double>& read, const Observed& observed,
+            bool any_observed, BlockGradient& gradient, TimeCotangents& times)
       : story_(story),
         b_(b),
         wish_(wish),
@@ -62,7 +61,7 @@ class BlockBack {
     for (const auto& p : story.block->populations)
       needs |= p->needs_states(wish.trains);
     if (needs) replay_ = std::make_unique<Replay>(story, meter);
-    (void)setting;
+
     owed_.assign(width, 0.0);
     event_time_.assign(story.events.size() + 1, 0.0);
     if (reading_ == Reading::kHighest) add_peak_times();

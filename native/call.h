@@ -293,6 +293,29 @@ Counted count_events(const Problem<T>& problem, const Parameters& parameters,
   return counted;
 }
 
+// For the error that there are too many events: how many inputs arrived until the last
+// event, when that was (the bits of a float), and the three neurons that fired most.
+inline void tell_activity(const Plan& plan, const Sample& sample, std::int32_t* told) {
+  double last = -kInf;
+  std::vector<std::int32_t> count(static_cast<std::size_t>(plan.n_neurons), 0);
+  for (const auto& spikes : sample.trace().spikes) {
+    for (const Spike& s : spikes) count[static_cast<std::size_t>(s.neuron)]++;
+    if (!spikes.empty()) last = std::max(last, spikes.back().t);
+  }
+  if (last == -kInf && !sample.inputs().empty()) last = sample.inputs().back().t;
+  told[0] = 0;
+  for (const Input& in : sample.inputs()) told[0] += in.t <= last;
+  const auto when = static_cast<float>(last);
+  std::memcpy(told + 1, &when, sizeof(when));
+  for (int k = 0; k < 3; k++) {
+    const auto most = std::max_element(count.begin(), count.end());
+    const bool any = most != count.end() && *most > 0;
+    told[2 + k] = any ? static_cast<std::int32_t>(most - count.begin()) : -1;
+    told[5 + k] = any ? *most : 0;
+    if (any) *most = 0;
+  }
+}
+
 template <class T>
 void forward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Rets& rets) {
   const Header& h = problem.header;
@@ -308,7 +331,7 @@ void forward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Rets& ret
   const bool trains = problem.ask.question == Question::kFirst ||
                       problem.ask.question == Question::kTrains;
   const auto outputs = problem.n_outputs;
-  const View status = rets.take(ffi::DataType::S32, {4}, "status");
+  const View status = rets.take(ffi::DataType::S32, {12}, "status");
   const View times =
       record ? rets.take(kType<T>, {room}, "times")
              : rets.take(kType<T>, {trains ? outputs : 0, h.max_spikes}, "times");
@@ -354,6 +377,7 @@ void forward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Rets& ret
     told[1] = static_cast<std::int32_t>(counted.events);
     told[2] = static_cast<std::int32_t>(n_spikes);
     told[3] = static_cast<std::int32_t>(counted.under_way);
+    tell_activity(problem.plan, sample, told + 4);
     if (trains) {
       T* to = times.template of<T>(b);
       std::fill_n(to, outputs * h.max_spikes, static_cast<T>(kInf));
@@ -627,8 +651,8 @@ void backward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Args& ar
       story.events = sequence(problem.plan, parameters, static_cast<int>(q), arrivals,
                               trace.spikes[q], end);
       if (found[q].bias.empty()) found[q].reset(plan, delays);
-      BlockBack(story, static_cast<int>(q), problem.setting, wish, meter, read,
-                observed, watched, found[q], times);
+      BlockBack(story, static_cast<int>(q), wish, meter, read, observed, watched,
+                found[q], times);
     }
     if (gradients.times().wanted())
       for (const Input& in : inputs)

@@ -29,14 +29,17 @@ inline double turning_point(double a, double b, double u, double k) {
 // Between now, the extremum and h the gap is monotone, so the interval in which it
 // rises brackets the crossing. The search goes on to the root of the parabola with the
 // gap's value, slope and curvature, and halves the bracket where that leaves it.
-template <class After, class Turn>
-double first_rise(Gap now, Gap end, double h, double third, After after, Turn turn) {
+template <class After, class Turn, class Limit>
+double first_rise(Gap now, Gap end, double h, double third, After after, Turn turn,
+                  Limit limit) {
   if (now.value >= 0) return 0;
   double low = 0, high = h;
   if (end.value < 0) {
-    if (!(now.rate > 0 && end.rate < 0)) return kInf;
+    if (!(now.rate > 0 && end.rate <= 0)) return kInf;
     high = turn();
     if (!(high > 0 && high < h) || after(high).value < 0) return kInf;
+  } else if (!(limit() > 0) && !(now.rate > 0 && turn() < kInf)) {
+    return kInf;  // it tends to its limit from below, which it may round to
   }
   double t = 0, before = kInf;
   Gap gap = now;

@@ -90,7 +90,7 @@ class Meter {
     if (!(h > 0) || m.hold_x) return;
     const State end = p.after(k, now, h, m);
     const double slope = p.slope(k, end).x;
-    if (p.slope(k, now).x > 0 && slope < 0) {
+    if (p.slope(k, now).x > 0 && slope <= 0) {
       const double turn = p.turn(k, now);
       if (turn > 0 && turn < h) {
         try_value(p.after(k, now, turn, m).x, turn, 0, Peak::kInside);

@@ -54,6 +54,7 @@ struct Block {
   std::vector<std::unique_ptr<Population>> populations;
   std::vector<int> population_of;  // by lane
   bool pauses = false, jumps = false, fires = false;
+  double blur = 0;  // of its spike times, beside rounding
 };
 
 struct Parameters {
@@ -130,6 +131,7 @@ Parameters pack(const Plan& plan, const std::vector<Model>& models,
       block.pauses |= model.pauses;
       block.jumps |= block.populations.back()->arrivals_jump();
       block.fires |= block.populations.back()->fires();
+      block.blur = std::max(block.blur, block.populations.back()->blur());
       for (int k = 0; k < g.width; k++) {
         const int lane = g.first + k;
         block.population_of[lane] = number;

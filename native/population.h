@@ -84,6 +84,8 @@ class Population {
   // Whether an arrival changes the gap itself.
   virtual bool arrivals_jump() const = 0;
   virtual bool fires() const = 0;
+  // How far a time of its spikes may be off beside rounding.
+  virtual double blur() const { return 0; }
   // Whether the way back needs states, to trained time constants for instance.
   virtual bool needs_states(bool trains_time_constants) const = 0;
 
@@ -174,8 +176,9 @@ class ClosedForm final : public Population {
     };
     const Gap now{n.gap(s.x, s.y), n.gap_rate(s.x, s.y), n.gap_bend(s.x, s.y)};
     if (now.value >= 0) return 0;
-    return first_rise(now, gap_after(h), h, n.gap_third(s.x, s.y), gap_after,
-                      [&] { return n.gap_turn(s.x, s.y); });
+    return first_rise(
+        now, gap_after(h), h, n.gap_third(s.x, s.y), gap_after,
+        [&] { return n.gap_turn(s.x, s.y); }, [&] { return n.gap_limit(s.x, s.y); });
   }
 
   double guess(int k, State s, double h) const override {
@@ -334,7 +337,7 @@ class ClosedForm final : public Population {
     const double u = n.gap_rate(x, y), ue = n.gap_rate(xe, ye);
     const double up = g * (2 * (u - ue)) + u * u * h;
     const double top = g > ge ? g : ge;
-    const double turns = (u > 0) & (ue < 0) ? up : top;
+    const double turns = (u > 0) & (ue <= 0) ? up : top;
     return turns > top ? turns : top;
   }
 

@@ -14,7 +14,7 @@ struct Setting {
   int max_events = 0;
   double rounding = kEpsilon;  // of the network's type: closer times are equal
   double tie(double t) const {
-    return 8 * rounding * std::max(std::fabs(t), std::fabs(t0));
+    return rounding * (8 * std::fabs(t - t0) + std::fabs(t));
   }
 };
 
@@ -52,7 +52,10 @@ class BlockRun {
       const std::size_t before = spikes_.size();
       const bool together = fire_together();
       const Arrival* known = together ? nullptr : next_known(until);
-      const bool spiked = together || pass(known ? known->t : until);
+      // Who crosses within rounding of the end, or of an observation, does so at it.
+      const bool last = known ? known->source == kObservation : until >= end;
+      const bool spiked =
+          together || pass(known ? known->t : until, last && !meter_.on());
       if (spikes_.size() > before && halt(spikes_, before)) return kOk;
       if (spiked) continue;
       if (static_cast<int>(spikes_.size()) > setting_->max_events)
@@ -98,13 +101,16 @@ class BlockRun {
 
   // Everybody goes on until `to`, or until the first spike if neurons hear each other;
   // returns whether there was one.
-  bool pass(double to) {
+  bool pass(double to, bool last) {
     const double h = to - t_;
+    slack_ = last ? setting_->tie(to) + block_->blur : 0;
     arrived_ = row_;
-    const bool any = states_.scan(h, row_);
+    const bool any = states_.scan(h + slack_, row_);
     row_ = nullptr;
     find_candidates(any, to);
-    if (candidates_.empty() && waking_.empty()) {
+    const bool quiet = candidates_.empty() && waking_.empty();
+    if (slack_ > 0 && (quiet || !plan_->cyclic)) states_.go(h);
+    if (quiet) {
       above_.clear();
       land(h, to, {});
       return false;
@@ -167,11 +173,17 @@ class BlockRun {
     apart_.insert(apart_.end(), waking_.begin(), waking_.end());
     const std::size_t from_spike = spikes_.size(), from_wake = wakes_.size();
     const double h = to - t_;
-    for (const int lane : apart_) {
-      walk(lane, to);
-      if (static_cast<int>(spikes_.size()) > setting_->max_events) return;
-    }
+    known_until_ = to;
+    for (const int lane : apart_) walk(lane, to);
     sort_new(from_spike, from_wake);
+    const auto most = static_cast<std::size_t>(setting_->max_events);
+    if (spikes_.size() > most) {
+      // Of lanes that fire too often not all spikes are known.
+      while (spikes_.back().t > known_until_ && spikes_.size() > most + 1)
+        spikes_.pop_back();
+      t_ = std::min(spikes_[most].t, known_until_);
+      return;
+    }
     land(h, to, apart_);
   }
 
@@ -188,7 +200,13 @@ class BlockRun {
       s = p.after(k, s, until - now, states_.mode_of(lane, mode));
       now = until;
     };
-    while (static_cast<int>(spikes_.size()) <= setting_->max_events) {
+    const std::size_t most =
+        spikes_.size() + static_cast<std::size_t>(setting_->max_events);
+    for (;;) {
+      if (spikes_.size() > most) {
+        known_until_ = std::min(known_until_, now);
+        break;
+      }
       if (mode != 0) {
         if (mode == 2 || wake_at_[lane] > to + setting_->tie(to)) break;
         go(std::min(std::max(wake_at_[lane], now), to));
@@ -197,7 +215,7 @@ class BlockRun {
         jump = kWoke;
         continue;
       }
-      const double wait = p.crossing(k, s, to - now);
+      const double wait = p.crossing(k, s, to - now + slack_);
       if (!(wait < kInf)) break;
       go(std::min(now + wait, to));
       note(lane, now, s, wait > 0 ? static_cast<int>(kCrossing) : jump);
@@ -247,7 +265,8 @@ class BlockRun {
 
   bool first_spike(double h, double to) {
     Found best = first_of_waking(to);
-    double horizon = std::min(best.h, h);
+    const double whole = h + slack_;
+    double horizon = std::min(best.h, whole);
     above_now_.clear();
     for (Candidate& c : candidates_) {
       const Population& p = states_.of(c.lane);
@@ -259,7 +278,7 @@ class BlockRun {
     above_.swap(above_now_);
     remaining_ = candidates_;
     bool landed = true;  // whether the state at the end is that at the horizon
-    if (horizon < h) landed = false;
+    if (horizon < whole) landed = false;
     while (!remaining_.empty()) {
       std::size_t j = 0;
       for (std::size_t q = 1; q < remaining_.size(); q++)
@@ -268,7 +287,8 @@ class BlockRun {
       remaining_.erase(remaining_.begin() + static_cast<std::ptrdiff_t>(j));
       const int k = states_.within(lane);
       Found found;
-      found.h = states_.of(lane).crossing(k, states_.now(lane), horizon);
+      // Over the whole way, so that neurons that are equal cross at one time.
+      found.h = states_.of(lane).crossing(k, states_.now(lane), whole);
       found.lane = lane;
       found.neuron = plan_->neurons[lane];
       found.cause = found.h > 0 ? static_cast<int>(kCrossing) : cause_of(lane);
@@ -288,6 +308,7 @@ class BlockRun {
       }
     }
     const double at = best.lane >= 0 ? std::min(t_ + best.h, to) : to;
+    landed &= at - t_ == (best.lane >= 0 ? best.h : whole);
     if (!landed) states_.go(at - t_);
     apart_.clear();
     for (const int lane : waking_)
@@ -327,7 +348,7 @@ class BlockRun {
       const double wake = std::min(std::max(wake_at_[lane], t_), to);
       const State s =
           p.after(k, states_.now(lane), wake - t_, states_.mode_of(lane, 1));
-      const double wait = p.crossing(k, s, to - wake);
+      const double wait = p.crossing(k, s, to - wake + slack_);
       if (!(wait < kInf)) continue;
       Found found;
       found.h = wake - t_ + wait;
@@ -422,6 +443,9 @@ class BlockRun {
   void find_together(int first) {
     together_.clear();
     const double tie = 8 * kEpsilon * std::max(std::fabs(t_), std::fabs(setting_->t0));
+    // What the one that fires is short of threshold is the error of a step.
+    const double short_of =
+        std::min(states_.of(first).gap(states_.within(first), states_.now(first)), 0.0);
     for (const Candidate& c : candidates_) {
       if (c.lane == first || states_.mode(c.lane) != 0) continue;
       const Population& p = states_.of(c.lane);
@@ -430,7 +454,7 @@ class BlockRun {
       const State by = p.gap_by_state(), slope = p.slope(k, s);
       const double rate = by.x * slope.x + by.y * slope.y, gap = p.gap(k, s);
       const double doubt = std::fabs(rate) * tie;
-      if (rate > 0 && gap >= -doubt)
+      if (rate > 0 && gap >= short_of - doubt)
         together_.push_back({c.lane, std::min(gap, 0.0) - 2 * doubt});
     }
     std::sort(together_.begin(), together_.end(),
@@ -470,7 +494,7 @@ class BlockRun {
   std::vector<Wake> wakes_;
   std::vector<double> wake_at_;
   std::vector<int> last_spike_;
-  double next_wake_ = kInf, t_, end_ = kInf;
+  double next_wake_ = kInf, known_until_ = kInf, t_, end_ = kInf, slack_ = 0;
   int seq_ = 0;
   const double *row_ = nullptr, *arrived_ = nullptr;  // what arrives in the next pass
   std::vector<Candidate> candidates_, remaining_;

@@ -79,12 +79,52 @@ class Activity(NamedTuple):
     neurons: Int[Array, " spikes"]
     arrivals: Float[Array, ...]  # times of arriving inputs
 
+    def describe(self, most: int) -> str:
+        """Who fired how often in the first `most` events, in one sentence."""
+        fired = np.isfinite(self.times) & (self.neurons >= 0)
+        times, neurons = self.times[fired], self.neurons[fired]
+        arrivals = self.arrivals[np.isfinite(self.arrivals)]
+        every = np.sort(np.concatenate([times, arrivals]))[:most]
+        last = every[-1] if every.size else -np.inf
+        neurons, arrivals = neurons[times <= last], arrivals[arrivals <= last]
+        who, counts = np.unique(neurons, return_counts=True)
+        order = np.argsort(-counts, kind="stable")[:3]
+        busiest = [(int(who[k]), int(counts[k])) for k in order]
+        return activity_sentence(last, neurons.size, busiest, arrivals.size)
+
+
+class Counts(NamedTuple):
+    """The same, counted already."""
+
+    last: Float[Array, ""]  # time of the last event
+    spikes: Int[Array, ""]
+    arrivals: Int[Array, ""]
+    neurons: Int[Array, " three"]  # that fired most, -1 where there is none
+    counts: Int[Array, " three"]
+
+    def describe(self, most: int) -> str:
+        """Who fired how often, in one sentence."""
+        pairs = zip(self.neurons, self.counts, strict=True)
+        busiest = [(int(who), int(count)) for who, count in pairs if who >= 0]
+        return activity_sentence(self.last, self.spikes, busiest, self.arrivals)
+
+
+def activity_sentence(
+    last: Any, spikes: Any, busiest: list[tuple[int, int]], arrivals: Any
+) -> str:
+    """Spikes and arrivals until the time `last`, and who fired how often."""
+    names = ", ".join(f"neuron {who} ({count})" for who, count in busiest)
+    return (
+        f"Spikes until t = {last:.4g}: {spikes}, most of them of {names or 'nobody'}; "
+        f"arriving inputs: {arrivals}."
+    )
+
 
 def checked(
     tree: PyTree,
     status: Int[Array, ""],
     messages: list[str],
-    activity: Activity | None = None,
+    activity: Activity | Counts | None = None,
     most: int = 0,
 ) -> PyTree:
     """The tree; raises the message of the status unless it is OK, also under `jit`.
@@ -101,8 +141,8 @@ def checked(
         sample = np.unravel_index(np.argmax(status), status.shape)
         message = messages[int(status[sample])]
         if activity is not None and status[sample] == TOO_MANY_EVENTS:
-            own = Activity(*(np.asarray(x)[sample] for x in activity))
-            message = f"{message} {describe(own, most)}"
+            own = type(activity)(*(np.asarray(x)[sample] for x in activity))
+            message = f"{message} {own.describe(most)}"
         raise SimulationError(message)
 
     def fails(args: Any) -> PyTree:
@@ -116,23 +156,6 @@ def checked(
         return args[0]
 
     return lax.cond(worst > OK, fails, passes, (tree, status, activity))
-
-
-def describe(activity: Activity, most: int) -> str:
-    """Who fired how often in the first `most` events, in one sentence."""
-    fired = np.isfinite(activity.times) & (activity.neurons >= 0)
-    times, neurons = activity.times[fired], activity.neurons[fired]
-    arrivals = activity.arrivals[np.isfinite(activity.arrivals)]
-    every = np.sort(np.concatenate([times, arrivals]))[:most]
-    last = every[-1] if every.size else -np.inf
-    neurons, arrivals = neurons[times <= last], arrivals[arrivals <= last]
-    who, counts = np.unique(neurons, return_counts=True)
-    order = np.argsort(-counts, kind="stable")[:3]
-    busiest = ", ".join(f"neuron {who[k]} ({counts[k]})" for k in order)
-    return (
-        f"Spikes until t = {last:.4g}: {neurons.size}, most of them of "
-        f"{busiest or 'nobody'}; arriving inputs: {arrivals.size}."
-    )
 
 
 def told(error: Exception) -> str | None:

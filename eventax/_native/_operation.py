@@ -20,6 +20,8 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array
 
+from .._once import refuse
+
 Shape = tuple[int, ...]
 Sizes = tuple[int, ...]
 
@@ -48,12 +50,6 @@ class Spec(NamedTuple):
 
 
 KEEPS = 9  # place in `ints`: whether a history is wanted
-
-ONLY_REVERSE = (
-    "Networks have derivatives of first order in reverse mode only. Use jax.grad, "
-    "jax.vjp or jax.jacrev, once, instead of jax.jvp, jax.jacfwd, jax.hessian or "
-    "jax.grad of jax.grad."
-)
 
 
 def simulate(spec: Spec, arguments: Sequence[Any]) -> list[Array]:
@@ -128,7 +124,7 @@ def _jvp(
     primals: Any, tangents: Any, *, spec: Spec, sizes: Sizes, keeps: bool
 ) -> tuple[list[Array], list[Any]]:
     if keeps:
-        raise NotImplementedError(ONLY_REVERSE)
+        refuse()
     found = _forward_p.bind(*primals, spec=spec, sizes=sizes, keeps=True)
     n = len(spec.results)
     moves = tuple(
@@ -172,10 +168,6 @@ def _transpose(
     return cotangents + [None] * len(rest)
 
 
-def _no_second_order(*_: Any, **__: Any) -> Any:
-    raise NotImplementedError(ONLY_REVERSE)
-
-
 def _forward_lowering(
     ctx: Any, *arguments: Any, spec: Spec, sizes: Sizes, keeps: bool
 ) -> Any:
@@ -214,12 +206,12 @@ _forward_p.def_abstract_eval(_shapes)
 mlir.register_lowering(_forward_p, _forward_lowering, platform="cpu")
 batching.primitive_batchers[_forward_p] = _batched
 ad.primitive_jvps[_forward_p] = _jvp
-_tangent_p.def_impl(_no_second_order)
+_tangent_p.def_impl(refuse)
 _tangent_p.def_abstract_eval(_tangent_shapes)
-mlir.register_lowering(_tangent_p, _no_second_order)
+mlir.register_lowering(_tangent_p, refuse)
 ad.primitive_transposes[_tangent_p] = _transpose
 _backward_p.def_impl(_at_once(_backward_p))
 _backward_p.def_abstract_eval(_backward_shapes)
 mlir.register_lowering(_backward_p, _backward_lowering, platform="cpu")
 batching.primitive_batchers[_backward_p] = _backward_batched
-ad.primitive_jvps[_backward_p] = _no_second_order
+ad.primitive_jvps[_backward_p] = refuse

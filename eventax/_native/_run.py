@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._engine import Settings, checked, faults, messages_by_status
-from .._engine._status import OK, queue_messages
+from .._engine._status import OK, Counts, queue_messages
 from .._spikes import Spikes
 from ._models import Population, populations, with_states
 from ._operation import Spec, simulate
@@ -96,7 +96,10 @@ def ask_core(
         short = jnp.clip(status[3] - settings.capacity, 0, len(more))
         code = jnp.where((code == OK) & (short > 0), len(messages) - 1 + short, code)
         messages = messages + more
-    return Answer(*checked(found, code, messages))
+    bits = jax.lax.bitcast_convert_type(status[5], jnp.float32)
+    counts = Counts(bits, status[2], status[4], status[6:9], status[9:12])
+    most = settings.max_events
+    return Answer(*checked(found, code, messages, counts, most))
 
 
 def observed(
@@ -154,7 +157,7 @@ def _spec(
     records, trains = ask.question == RECORD, ask.question in (FIRST, TRAINS)
     times = (room,) if records else (n_out if trains else 0, ask.max_spikes)
     told = [
-        ((4,), np.int32),
+        ((12,), np.int32),
         (times, dtype),
         ((room if records else 0,), np.int32),
         ((room if records else 0,), np.int32),

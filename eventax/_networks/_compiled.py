@@ -22,7 +22,8 @@ def compiled(method: Method) -> Method:
     def call(*args: Any) -> Any:
         try:
             return program(*args)
-        except jax.errors.JaxRuntimeError as error:
+        except (jax.errors.JaxRuntimeError, ValueError) as error:
+            # JAX raises the one or the other, by where the program runs.
             message = told(error)
             if message is None:
                 raise

@@ -5,13 +5,9 @@ from __future__ import annotations
 from typing import Any, Literal, get_args
 
 import jax
-import numpy as np
 
 from .. import _native as native
-from .._arguments import visible
-from .._neurons import MultiNeuronModel, NeuronModel
-from .._neurons._li import AbstractLI
-from .._neurons._pausing import Pausing
+from .._neurons import NeuronModel
 
 Engine = Literal["auto", "native", "jax"]
 
@@ -33,7 +29,7 @@ def why_not_native(model: NeuronModel, solver: Any, adjoint: Any) -> str | None:
         return "`solver` asks for numerical integration"
     if adjoint is not None:
         return f"`adjoint`={type(adjoint).__name__} asks for another way back"
-    reason = native.why_not(model) or native.why_not_paused(model) or _leakless(model)
+    reason = native.why_not(model) or native.why_not_paused(model)
     if reason is None and model.flow() is None:
         reason = "a channel that `refrac_mask` holds drives one that it does not"
     return reason
@@ -52,15 +48,3 @@ def is_native(engine: Engine, why_not: str | None) -> bool:
         )
     # On an accelerator everything else of a program is there too.
     return why_not is None and (engine == "native" or jax.default_backend() == "cpu")
-
-
-def _leakless(model: NeuronModel) -> str | None:
-    """Whether a membrane has no leak, which the core does not know."""
-    if isinstance(model, Pausing):
-        return _leakless(model.neuron)
-    if isinstance(model, MultiNeuronModel):
-        return next(filter(None, map(_leakless, model.submodels)), None)
-    if not isinstance(model, AbstractLI):
-        return None
-    tau = visible(model.time_constants()[0])
-    return "`tmem` is infinite" if tau is not None and np.any(np.isinf(tau)) else None

@@ -82,6 +82,7 @@ struct Alif {
   EVENTAX_INLINE double gap_turn(double x, double y) const {
     return turning_point(leak, adapt, gap_rate(x, y), (leak - adapt) * y_rate(x, y));
   }
+  double gap_limit(double, double) const { return bias - base; }
   EVENTAX_INLINE double x_turn(double, double) const { return kInf; }
   EVENTAX_INLINE void fire(double& x, double& y) const {
     x = drops * (x - y);

@@ -79,6 +79,11 @@ struct Lif {
     return fast * fast * (std::fabs(x_rate(x, y)) + std::fabs(gain * y)) / 2;
   }
   EVENTAX_INLINE double gap_turn(double x, double y) const { return x_turn(x, y); }
+  // At infinity.
+  double gap_limit(double x, double y) const {
+    if (leak > 0) return gain * bias / leak - thresh;
+    return bias == 0 ? x + gain * y / syn - thresh : bias * kInf;
+  }
   EVENTAX_INLINE double x_turn(double x, double y) const {
     return turning_point(leak, syn, x_rate(x, y), gain * syn * y);
   }

@@ -200,6 +200,7 @@ class LinearForm final : public Population {
       shortest_ = std::min(shortest_, 2 * tau_s(k));
       allowed_ = std::min(allowed_, c_[Qif::kTolerance * width + k]);
     }
+    for (int k = 0; k < size; k++) blur_ = std::max(blur_, 10 * allowed_ * tau_m(k));
     allowed_ = std::pow(allowed_, 5.0 / 7);
   }
 
@@ -266,6 +267,7 @@ class LinearForm final : public Population {
   bool arrivals_jump() const override { return false; }
   bool fires() const override { return true; }
   bool needs_states(bool) const override { return true; }
+  double blur() const override { return blur_; }
 
   void go_back(const Lanes& l, const Adjoints& a, double h, const Lanes* start,
                const Gauge&, const double*, bool trains) const override {
@@ -532,7 +534,7 @@ class LinearForm final : public Population {
 
   std::vector<double> c_;
   bool uniform_ = true;
-  double shortest_ = kInf, allowed_;
+  double shortest_ = kInf, allowed_ = 1, blur_ = 0;
 };
 
 template <class Neuron>

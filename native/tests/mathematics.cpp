@@ -1,0 +1,106 @@
+// Formulas against others that cost more: long double, quadrature, differences.
+#include <cmath>
+
+#include "../neurons/alif.h"
+#include "../neurons/lif.h"
+#include "../neurons/qif.h"
+#include "check.h"
+
+using namespace eventax;
+
+namespace {
+
+bool close(double a, long double b, double within) {
+  return std::fabs(a - static_cast<double>(b)) <=
+         within * std::fabs(static_cast<double>(b)) + 1e-300;
+}
+
+void check_exponentials() {
+  for (double x = 1e-300; x < 800; x *= 1.7)
+    CHECK(close(lost(x), -std::expm1(-static_cast<long double>(x)), 1e-15));
+  CHECK(lost(0) == 0);
+  CHECK(lost(kInf) == 1);
+  for (const double a : {0.0, 1e-12, 0.05, 0.1, 0.1 * (1 + 1e-9), 0.3, 5.0})
+    for (const double h : {1e-9, 0.01, 1.0, 20.0, 300.0}) {
+      const double b = 0.1;
+      const Pair p = decayed(a, b, h);
+      const long double la = a, lb = b, lh = h;
+      CHECK(close(p.lost_a, -std::expm1(-la * lh), 2e-15));
+      const long double apart = la - lb;
+      const long double wanted =
+          std::exp(-std::fmin(la, lb) * lh) *
+          (apart == 0 ? lh : -std::expm1(-std::fabs(apart) * lh) / std::fabs(apart));
+      // Relative to h: exp(-x) is 1 less what is lost.
+      CHECK(std::fabs(p.response - static_cast<double>(wanted)) < 1e-15 * h);
+      const double d = 1e-6;
+      const Slopes slopes = response_slopes(a, b, h);
+      if (a > 0.01) {
+        const double by_a =
+            (decayed(a + d, b, h).response - decayed(a - d, b, h).response) / (2 * d);
+        CHECK(std::fabs(slopes.by_a - by_a) < 1e-4 * (1 + std::fabs(by_a)));
+      }
+      const double by_b =
+          (decayed(a, b + d, h).response - decayed(a, b - d, h).response) / (2 * d);
+      CHECK(std::fabs(slopes.by_b - by_b) < 1e-4 * (1 + std::fabs(by_b)));
+      // The integral of s exp(-slow s) (1 - exp(-|a - b| s)) / (|a - b| s), by Simpson.
+      const int n = 4000;
+      long double sum = 0;
+      for (int k = 0; k <= n; k++) {
+        const double s = h * k / n;
+        const int weight = k == 0 || k == n ? 1 : k % 2 ? 4 : 2;
+        sum += weight * static_cast<long double>(decayed(a, b, s).response);
+      }
+      CHECK(close(decay_integral_slope(a, b, h), sum * h / (3 * n),
+                  h > 100 ? 1e-5 : 1e-9));
+    }
+}
+
+void check_crossings() {
+  // A bias alone: v = ic (1 - exp(-t / tau)).
+  const Lif n{0.1, 0.1, 0.2, 1.5, 1.0, 0.0};
+  const auto after = [&](double t) {
+    const auto w = n.way(t);
+    const double x = n.x_after(w, 0, 0), y = n.y_after(w, 0, 0);
+    return Gap{n.gap(x, y), n.gap_rate(x, y), n.gap_bend(x, y)};
+  };
+  const double found = first_rise(
+      after(0), after(50), 50, n.gap_third(0, 0), after,
+      [&] { return n.gap_turn(0, 0); }, [] { return 0.5; });
+  CHECK(close(found, 10 * std::log(3.0L), 4e-16 * 4));
+  CHECK(!(first_rise(
+              after(0), after(5), 5, 1, after, [] { return kInf; },
+              [] { return 0.5; }) < kInf));
+}
+
+void check_qif_step() {
+  const double tau_m = 10, tau_s = 5, h = 2, d = 1e-6;
+  const qif::Step s = qif::step_of(h / tau_m, h / tau_s);
+  for (const double x : {-0.9, -0.3, 0.2, 0.8})
+    for (const double i : {-2.0, 0.5, 6.0})
+      for (const double c : {-0.2, 0.75, 3.0}) {
+        const qif::Back b = qif::step_back(s, c, x, i, 1, 0, h / tau_s, true);
+        const auto end = [&](double dx, double di, double dc, double dm, double ds) {
+          const qif::Step moved = qif::step_of(h / (tau_m + dm), h / (tau_s + ds));
+          return qif::advanced(moved, c + dc, x + dx, i + di);
+        };
+        const auto slope = [&](double e0, double e1, double e2, double e3, double e4) {
+          return (end(e0 * d, e1 * d, e2 * d, e3 * d, e4 * d) -
+                  end(-e0 * d, -e1 * d, -e2 * d, -e3 * d, -e4 * d)) /
+                 (2 * d);
+        };
+        CHECK(std::fabs(b.lx - slope(1, 0, 0, 0, 0)) < 1e-7);
+        CHECK(std::fabs(b.ly - slope(0, 1, 0, 0, 0)) < 1e-7);
+        CHECK(std::fabs(b.by_constant - slope(0, 0, 1, 0, 0)) < 1e-7);
+        CHECK(std::fabs(-b.by_c * s.c / tau_m - slope(0, 0, 0, 1, 0)) < 1e-7);
+        CHECK(std::fabs(-b.by_r * (h / tau_s) / tau_s - slope(0, 0, 0, 0, 1)) < 1e-7);
+      }
+}
+
+}  // namespace
+
+int main() {
+  check_exponentials();
+  check_crossings();
+  check_qif_step();
+  return eventax::tests::failures();
+}
