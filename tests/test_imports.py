@@ -52,7 +52,7 @@ FORBIDDEN = {
     "_saving": (ABOVE - {"_networks", "_saving"}) | ASIDE,
     "initialization": {"plot"},
     "plot": {"_flows", "_engine", "_layers", "_saving", "initialization", "datasets"},
-    "_exchange": (ABOVE - {"_networks", "_exchange"}) | ASIDE,
+    "_exchange": (ABOVE - {"_native", "_networks", "_exchange"}) | ASIDE,
     # They know arrays, and no network.
     "_arguments": CORE | ABOVE | ASIDE,
     **{name: CORE | ABOVE | (ASIDE - {name}) for name in sorted(ASIDE)},

@@ -53,7 +53,7 @@ def test_latencies_over_an_input():
 def test_one_output_needs_no_name():
     ax = plot.latencies([2.0, 1.0], over=[0, 1])
     assert ax.get_legend() is None
-    assert list(lines(plot.latencies(np.ones((2, 2)), over=[0, 1]))) == [
+    assert list(lines(plot.latencies(np.arange(4.0).reshape(2, 2), over=[0, 1]))) == [
         "output 0",
         "output 1",
     ]
@@ -117,7 +117,7 @@ def test_a_class_of_one_output():
 
 
 def test_wrong_arguments_of_latencies():
-    times = np.ones((3, 2))
+    times = np.arange(6.0).reshape(3, 2)
     with fails(ValueError, "one of `over`", "`labels`"):
         plot.latencies(times)
     with fails(ValueError, "one of `over`", "`labels`"):

@@ -67,4 +67,6 @@ def class_names(names: Any, *classes: np.ndarray) -> Sequence[str]:
 
 def with_gaps(times: np.ndarray, no_spike: Any) -> np.ndarray:
     """Times with NaN where there is no spike."""
-    return np.where(np.asarray(is_spike(times, no_spike)), times, np.nan)
+    # A picture shows many equal times: no need to warn of a fill.
+    fill = np.inf if no_spike is None else no_spike
+    return np.where(np.asarray(is_spike(times, fill)), times, np.nan)

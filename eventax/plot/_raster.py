@@ -10,6 +10,7 @@ from .._networks import EvNN
 from .._networks._views import with_bound
 from ._arrays import as_array, as_indices, check_length, with_gaps
 from ._groups import Group, choose, groups_of
+from ._states import by_channel
 from ._style import (
     GREY,
     Axes,
@@ -110,7 +111,7 @@ def _draw_network(
     shown = np.concatenate([groups[k].neurons for k in chosen])
     arriving = None
     if layer is None and inputs is not None:
-        arriving = np.asarray(net._inputs_at(inputs))
+        arriving = by_channel(net, inputs)
     palette = colours(len(groups))
     parts = [(groups[k], palette[k]) for k in chosen]
     _draw(ax, times, who, parts, (int(shown.min()), int(shown.max())), arriving)

@@ -12,6 +12,7 @@ from .._networks import EvNN
 from .._networks._views import with_all_outputs, with_bound
 from .._neurons import LI, PQIF, QIF, NeuronModel
 from .._neurons._columns import ColumnModel
+from ..encoding import pad_spikes
 from ._arrays import as_array, as_indices, check_length, with_gaps
 from ._groups import by_neuron
 
@@ -31,6 +32,13 @@ class States(NamedTuple):
     infinite: bool  # whether potentials are infinite at spikes
 
 
+def by_channel(net: EvNN, inputs: Any) -> np.ndarray:
+    """Times of input spikes, a row per channel, padded with inf."""
+    events = net._inputs_at(inputs)
+    times, channels = np.asarray(events.times), np.asarray(events.channels)
+    return np.asarray(pad_spikes(times, channels, net.in_size))
+
+
 def of_network(
     net: EvNN, inputs: Any, neurons: Any, channel: int, times: Any, bound: int | None
 ) -> States:
@@ -42,7 +50,7 @@ def of_network(
     times = np.sort(as_array("times", times, 1))
     states = np.asarray(seen.state_at_t(inputs, times))
     at, by, _ = (np.asarray(x) for x in seen.record(inputs))
-    arriving = np.asarray(net._inputs_at(inputs)).ravel()
+    arriving = np.asarray(net._inputs_at(inputs).times)
     values = _channel(states, channel)[who]
     threshold, infinite = np.full_like(values, np.nan), np.zeros(len(who), bool)
     if channel == 0:
