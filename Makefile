@@ -26,7 +26,7 @@ CPP := $(wildcard native/*.h native/*.cpp native/*/*.h native/*/*.cpp)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-full test-native bench exchange lint format native wheels clean
+.PHONY: help demo test test-full test-native bench exchange fuzz lint format native wheels clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -39,6 +39,9 @@ test: $(VENV)/.stamp-test ## run the tests, without the slow ones
 
 test-full: $(VENV)/.stamp-test ## run all tests
 	@$(PY) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+fuzz: $(VENV)/.stamp-test ## random networks through an engine, against the oracle
+	@cd tests && $(abspath $(PY)) fuzz.py $(ARGS)
 
 bench: $(VENV)/.stamp-bench ## measure speed and error, and store the table
 	@$(PY) benchmarks/run.py $(ARGS)
