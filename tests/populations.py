@@ -274,8 +274,14 @@ class Case:
     model: str
     wrapper: str = ""
     delays: str = ""
+    engine: str = ""  # default the network's choice
 
     def __str__(self) -> str:
+        return "-".join(x for x in (self.drawn, self.engine) if x)
+
+    @property
+    def drawn(self) -> str:
+        """What its numbers depend on."""
         return "-".join(x for x in (self.model, self.wrapper, self.delays) if x)
 
     @property
@@ -295,6 +301,7 @@ class Case:
             wrapper.wrap(model.cls),
             **self.keywords()
             | {"key": jax.random.PRNGKey(0), "dtype": dtype}
+            | ({"engine": self.engine} if self.engine else {})
             | settings,
         )
 
@@ -321,7 +328,7 @@ class Case:
 
     def leaves(self) -> Leaves:
         """Trainable leaves, and the input times."""
-        rng = np.random.default_rng(SEEDS.get(str(self), 7))
+        rng = np.random.default_rng(SEEDS.get(self.drawn, 7))
         drawn = MODELS[self.model].draw(rng)
         if "delays" in DELAYS[self.delays]:
             drawn["delays"] = rng.uniform(0.5, 6.0, (N + M, N))

@@ -1,5 +1,6 @@
 """One table: every model, wrapper and kind of delay against the oracle."""
 
+from dataclasses import replace
 from functools import cache
 
 import equinox as eqx
@@ -37,6 +38,12 @@ REST = [
     ]
 ]
 REST = [case for case in dict.fromkeys(REST) if case not in CORE]
+# What the native core simulates runs through the engine in JAX, too.
+NATIVE = ("ALIF", "LIF", "Multi", "PLIF", "PQIF", "QIF")
+BY_JAX = [replace(c, engine="jax") for c in [*CORE, *REST] if c.model in NATIVE]
+QUICK = [c for c in BY_JAX if replace(c, engine="") in CORE[:3]]
+REST += [c for c in BY_JAX if c not in QUICK]
+CORE += QUICK
 TABLE = [*CORE, *map(slow, REST)]
 # float32 differs by rounding only, so the stiffest model stands for all in the core.
 SINGLE = [Case("EIF")]
@@ -174,6 +181,7 @@ def names(net):
 
 
 STATES = [Case(m) for m in ("ALIF", "QIF", "EIF", "EGRU", "Multi")] + [
+    Case("QIF", engine="jax"),
     Case("LIF", "Refractory", "synaptic"),
     Case("Izhikevich", "AMOS, deaf"),
 ]
