@@ -1,9 +1,9 @@
 """Both engines: `python benchmarks/engines.py [NETWORK ...]`.
 
 For each network loss and gradient by each engine, in a process of its own: the first
-call less a later one, the fastest later one, the peak of the process's memory beyond JAX
-and data, and how far results of single precision are from those in double precision by
-the native core. Prints a table and stores it under `results`.
+call less a later one, the fastest later one, the peak of the process's memory beyond
+JAX and data, and how far results of single precision are from those in double
+precision by the native core. Prints a table and stores it under `results`.
 """
 
 from __future__ import annotations
