@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from eventax._flows import Clock
 from eventax._layers._order import by_time, enable_x64
 
 SLOTS, SENDERS = 100, 7
@@ -20,13 +21,18 @@ def test_spikes_are_sorted_by_time_then_sender_however_many_there_are(dtype: str
     times = rng.integers(0, 9, shape).astype(dtype)
     times[np.arange(SLOTS) >= numbers[:, None]] = np.inf
     senders = rng.integers(0, SENDERS, shape).astype(np.int32)
-    wanted = np.lexsort((senders, times), axis=1)
+    # What is left of equal times decides, and of none that never comes.
+    rests = 1e-9 * rng.integers(-1, 2, shape).astype(dtype)
+    rests[np.isinf(times)] = 0
+    wanted = np.lexsort((senders, rests, times), axis=1)
 
-    def sort(times: jax.Array, senders: jax.Array, number: jax.Array) -> jax.Array:
-        return by_time(times, senders, SENDERS, number)
+    def sort(
+        times: jax.Array, rests: jax.Array, senders: jax.Array, number: jax.Array
+    ) -> jax.Array:
+        return by_time(Clock(times, rests), senders, SENDERS, number)
 
     with enable_x64(dtype == "float64"):
-        arguments = [jnp.asarray(x) for x in (times, senders, numbers)]
+        arguments = [jnp.asarray(x) for x in (times, rests, senders, numbers)]
         one_by_one = jnp.stack([sort(*row) for row in zip(*arguments, strict=True)])
         together = jax.jit(jax.vmap(sort))(*arguments)
     for found in (one_by_one, together):

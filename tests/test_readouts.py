@@ -6,8 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from marks import slow
+from oracle import neurons
 
 from eventax import EvNN, FFEvNN
+from eventax.adjoint import EventPropAdjoint
 from eventax.neuron_models import ALIF, LI, LIF, QIF, MultiNeuronModel, Refractory
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -52,7 +54,6 @@ def measured(net, x):
     return [np.asarray(value) for value in values]
 
 
-# Recurrent, so that all spikes have to be found first.
 RECURRENT = {
     "wmask": np.concatenate([1 - np.eye(9), np.ones((4, 9))]),
     "neuron_model_kwargs": [HIDDEN | {"wmean": 0.5}, READOUT],
@@ -177,3 +178,154 @@ def test_outputs_without_a_closed_form():
     )
     with pytest.raises(ValueError, match="one model"):
         mixed.max_over_time(jnp.array([[1.0]]))
+
+
+# Outputs that fire, against the oracle ------------------------------------------------
+
+
+def watched(population):
+    """The population with two channels more: the potential's integral, and its top.
+
+    The top is what jumps lead to and what resets begin with, not what lies between.
+    """
+    inner = lambda state: state[:, :-2]  # noqa: E731
+
+    def seen(moved, state):
+        top = np.maximum(state[:, -1], np.maximum(state[:, 0], moved[:, 0]))
+        return np.column_stack([moved, state[:, -2], top])
+
+    def dynamics(t, state):
+        slope = population.dynamics(t, inner(state))
+        return np.column_stack([slope, state[:, 0], np.zeros(len(state))])
+
+    zero = np.zeros(population.n_neurons)
+    return neurons.Population(
+        start=np.column_stack([population.start, zero, population.start[:, 0]]),
+        dynamics=dynamics,
+        gap=lambda t, state: population.gap(t, inner(state)),
+        reset=lambda state, k: seen(population.reset(inner(state).copy(), k), state),
+        arrive=lambda state, k: seen(population.arrive(inner(state).copy(), k), state),
+    )
+
+
+ALIF_CONSTANTS = {"tmem": 10.0, "ta": 30.0, "b0": 1.0, "beta": 5.0}
+LIF_CONSTANTS = {"thresh": 1.0, "tsyn": 5.0, "tmem": 20.0}
+REST = 2.0
+FIRING = {
+    "Refractory(LIF)": (
+        Refractory(LIF),
+        LIF_CONSTANTS | {"t_refrac": REST},
+        lambda weights, ic: neurons.refractory(
+            watched(neurons.lif(weights, ic, **LIF_CONSTANTS)), REST, held=[1, 1, 0, 0]
+        ),
+    ),
+    "ALIF": (
+        ALIF,
+        ALIF_CONSTANTS,
+        lambda weights, ic: watched(neurons.alif(weights, ic, **ALIF_CONSTANTS)),
+    ),
+}
+
+
+def drawn(n, scale, shift, delays):
+    """Weights (n+2, n), biases, delays and inputs."""
+    rng = np.random.default_rng(n)
+    weights = rng.normal(0, scale, (n + 2, n))
+    weights[n:] += shift
+    times = rng.uniform(0, 25, (2, 6))
+    late = rng.uniform(0.5, 4, weights.shape) if delays else None
+    return weights, rng.uniform(0.5, 1.1, n), late, times
+
+
+@pytest.mark.parametrize(
+    ("name", "n", "scale", "shift", "delays", "dtype"),
+    [
+        ("Refractory(LIF)", 4, 4.0, 2.0, False, jnp.float64),
+        slow("Refractory(LIF)", 4, 4.0, 2.0, True, jnp.float64),
+        slow("Refractory(LIF)", 1, 4.0, 2.0, False, jnp.float32),
+        ("ALIF", 3, 0.4, 0.4, True, jnp.float64),
+        slow("ALIF", 3, 0.4, 0.4, False, jnp.float32),
+    ],
+)
+def test_outputs_that_hear_each_other(name, n, scale, shift, delays, dtype):
+    """Found failing: a second pass over the spikes had an order of its own."""
+    model, constants, population = FIRING[name]
+    weights, ic, late, x = drawn(n, scale, shift, delays)
+    end, at = 30.0, np.linspace(0, 30, 3001)
+    truth = neurons.simulate(
+        population(weights, ic), x, t_max=end, delays=late, observe_at=at
+    )
+    assert len(truth.times) > 2 * n
+    net = EvNN(
+        model, n, end, 2, init_weights=weights, init_bias=ic, init_delays=late,
+        dtype=dtype, engine="jax", **constants,
+    )  # fmt: skip
+    top = np.maximum(truth.observed[:, :, 0].max(axis=0), truth.observed[-1, :, -1])
+    tolerance = 1e-8 if dtype == jnp.float64 else 1e-3
+    np.testing.assert_allclose(
+        net.integral(x), truth.observed[-1, :, -2], rtol=0, atol=tolerance
+    )
+    # Between observations the potential goes on by some 1e-5 of its top.
+    np.testing.assert_allclose(net.max_over_time(x), top, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_a_start_before_0(dtype):
+    """Found failing, by 0.2: the second pass sorted times as if none were negative."""
+    x = np.array([[-9.0, -6.0, 10.0]])
+    for t0 in (-10.0, 0.0):
+        net = EvNN(
+            LIF, 2, t0 + 40.0, 1, t0=t0, wmask=[[0, 1], [0, 0], [1, 0]], thresh=1,
+            tsyn=5, tmem=20, init_weights=6, init_bias=0, dtype=dtype,
+            engine="jax",
+        )  # fmt: skip
+        area = net.integral(x + 10.0 + t0)
+        truth = neurons.simulate(
+            watched(
+                neurons.lif([[0, 6], [0, 0], [6, 0]], 0.0, tmem=20.0, tsyn=5.0)
+            ),
+            x + 10.0,
+            t_max=40.0,
+        )  # fmt: skip
+        np.testing.assert_allclose(area, truth.state[:, -2], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "delays", "adjoint"),
+    [
+        ("ALIF", True, None),
+        slow("Refractory(LIF)", True, None),
+        slow("Refractory(LIF)", False, EventPropAdjoint()),
+    ],
+)
+def test_gradients_of_outputs_that_hear_each_other(name, delays, adjoint):
+    """By weights, delays, biases and input times, along directions drawn."""
+    model, constants, _ = FIRING[name]
+    n, scale = 3, (0.4 if model is ALIF else 4.0)
+    weights, ic, late, x = drawn(n, scale, scale / 2, delays)
+    net = EvNN(
+        model, n, 30.0, 2, init_weights=weights, init_bias=ic, init_delays=late,
+        dtype=jnp.float64, adjoint=adjoint, engine="jax", **constants,
+    )  # fmt: skip
+    params, static = eqx.partition(net, eqx.is_array)
+    factors = jnp.array([1.0, -2.0, 0.5])
+
+    def loss(params, x):
+        net = eqx.combine(params, static)
+        total = net.max_over_time(x) + net.integral(x, DECAY)
+        return jnp.sum(total * factors)
+
+    loss = jax.jit(loss)
+    gradient = jax.jit(jax.grad(loss, argnums=(0, 1)))(params, jnp.asarray(x))
+    rng, step = np.random.default_rng(1), 1e-6
+    for _ in range(3):
+        here = (params, jnp.asarray(x))
+        move = jax.tree.map(lambda p: jnp.asarray(rng.normal(size=p.shape)), here)
+        there = [
+            jax.tree.map(lambda p, m, s=s: p + s * step * m, here, move)
+            for s in (1, -1)
+        ]
+        slope = (loss(*there[0]) - loss(*there[1])) / (2 * step)
+        products = jax.tree.map(lambda g, m: jnp.sum(g * m), gradient, move)
+        mine = sum(jax.tree.leaves(products))
+        np.testing.assert_allclose(mine, slope, rtol=1e-5)

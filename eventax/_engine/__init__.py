@@ -1,4 +1,5 @@
 from ._event import ALARM, CROSSING, IDLE, JUMPED, PAUSE
+from ._readout import Readout
 from ._run import Run, run
 from ._sender_rows import split_senders
 from ._settings import Settings
@@ -27,6 +28,7 @@ __all__ = [
     "TOO_MANY_EVENTS",
     "TOO_MANY_STEPS",
     "Activity",
+    "Readout",
     "Run",
     "Settings",
     "SimulationError",

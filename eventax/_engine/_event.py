@@ -9,7 +9,8 @@ import jax.lax as lax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from .._flows import AbstractFlow, rounding
+from .._flows import AbstractFlow
+from ._readout import Numbers, Readout
 
 # What ends a segment. The order counts: at one time the lower kind comes first.
 IDLE = 0  # nothing: the simulation is over
@@ -27,7 +28,7 @@ class Event(NamedTuple):
     """The discrete outcome of a segment; a constant for differentiation."""
 
     kind: Int[Array, ""]
-    time: Float[Array, ""]
+    time: Float[Array, ""]  # the nearest number, see `Clock`
     route: PyTree  # what the flow advances by
     sender: Int[Array, ""]  # who fired, sent or changes; 0 where nobody does
     delay: Float[Array, ""] | None  # who is reached now has this delay
@@ -57,8 +58,9 @@ class Landed(NamedTuple):
     time: Float[Array, ""]  # of the event, differentiable
     after: PyTree  # state with the event applied
     late: Float[Array, " neurons"] | None  # 0, with the derivative of who is late
-    crossing: Bool[Array, " neurons"]  # at threshold, rising, just before the event
-    floor: Float[Array, " neurons"]  # gap under which an event has taken one lower
+    gap: Float[Array, " neurons"]  # just before the event
+    rate: Float[Array, " neurons"]  # of the gap, there
+    numbers: Numbers  # of the readout
 
 
 def _newton(event: Event, who: Array, gap: Array, rate: Array) -> Float[Array, ""]:
@@ -99,6 +101,8 @@ def land(
     z: PyTree,
     source: Float[Array, ""],
     event: Event,
+    readout: Readout,
+    numbers: Numbers,
     arrived: PyTree | None = None,
 ) -> Landed:
     """Flow from (t, z) to the event and apply it.
@@ -114,18 +118,19 @@ def land(
     threshold at one time fire one after the other at that time, which moves for each
     of them with its own delay or pause: `late` is by how much, since the event before.
     Of `source`, `delays` and `late` only the derivative counts.
+    `numbers` are those of the `readout` so far.
     `arrived` is the state at the end of the segment, where it is known already and
     only the value of the result is wanted.
     """
     own = jnp.arange(reached.shape[0]) == event.sender
     who, rings = own & event.is_spike, own & (event.kind == ALARM)
-    alarms = flow.alarm(model, t, z)
-    end, moved = event.time, jnp.zeros_like(t)
+    alarms = flow.alarm(model, z)
+    end, moved, began = event.time, jnp.zeros_like(t), z
     if arrived is not None:
         z = arrived
     else:
         if alarms is not None:
-            source = source + _own(alarms, rings)
+            source = source + _own(t + alarms, rings)
         now = t if late is None else t + _own(late, who)
         end = end + _without_value(jnp.where(event.stays, now, source))
         z = flow.advance(model, t, z, event.route)
@@ -141,9 +146,8 @@ def land(
         moved, end = moved + newton, end + newton
         z = jax.tree.map(lambda x, dx: x + dx * newton, z, slope)
 
-    # Within rounding of the event's time: crossing at the same instant.
-    doubt = jnp.abs(rate) * rounding(end, t)
-    crossing = (rate > 0) & (gap >= -doubt)
+    step = flow.length(event.route) + moved
+    numbers = readout.along(model, numbers, t, began, z, step)
 
     # Neurons of the padding start afresh too, lest they run away.
     after = flow.fire(model, z, who | (~alive & (gap >= 0)))
@@ -153,21 +157,26 @@ def land(
     if late is not None:
         # Who is above threshold by now will fire at a time of its own.
         waits = flow.gap(model, end, after) >= 0
-        still = event.stays | ((event.kind == ALARM) & (event.time <= t))
+        no_way = flow.length(event.route) <= 0
+        still = event.stays | ((event.kind == ALARM) & no_way)
         late = jnp.where(still & waits & ~rings, late - moved, 0)
         if delays is not None:
             late = jnp.where(reached & ~waits, _without_value(delays), late)
     if delays is None:
         after = flow.receive(model, after, event.sender, rows, reached)
+        numbers = readout.over(model, numbers, after)
     else:
         own_delay = jnp.where(reached, _without_value(delays), 0)
         # Go on until the arrival, let it happen, and come back to the common time.
         length = model.spread(own_delay, after)
-        before = flow.slope(model, end, after)
-        there = _move(after, before, length)
+        here, before = after, flow.slope(model, end, after)
+        there = _move(here, before, length)
         jumped = flow.receive(model, there, event.sender, rows, reached)
-        change = jax.tree.map(jnp.subtract, before, flow.slope(model, end, jumped))
+        later = flow.slope(model, end, jumped)
+        change = jax.tree.map(jnp.subtract, before, later)
         # In differences, so that an arrival that changes nothing has no derivative.
         jump = jax.tree.map(jnp.subtract, jumped, there)
-        after = _move(jax.tree.map(jnp.add, after, jump), change, length)
-    return Landed(end, after, late, crossing, jnp.minimum(gap, 0) - 2 * doubt)
+        after = _move(jax.tree.map(jnp.add, here, jump), change, length)
+        states = (here, after), (there, _move(after, later, length))
+        numbers = readout.over_late(model, numbers, end, *states, own_delay)
+    return Landed(end, after, late, gap, rate, numbers)

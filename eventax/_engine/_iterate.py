@@ -10,12 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from .._flows import AbstractFlow, Segment, rounding
+from .._flows import AbstractFlow, Clock, Limits, Segment, rounding
 from .._varying import varying
 from . import _event as ev
 from . import _queue as under_way
 from ._event import Event, Landed, land
 from ._queue import Pending, Queue
+from ._readout import Numbers, Readout
 from ._status import NOT_FINITE, OK, TOO_MANY_EVENTS
 
 
@@ -32,6 +33,7 @@ class Problem(NamedTuple):
     room: int  # of the queue, so that a few more can be counted
     n_observations: int
     awaited: np.ndarray | None  # (N,) bool; stop once all of these fired
+    readout: Readout
 
     @property
     def alive(self) -> np.ndarray:
@@ -46,18 +48,19 @@ class Inputs(NamedTuple):
     senders: list[Float[Array, "senders ..."]]
     delays: Float[Array, "senders neurons"] | None
     z0: PyTree
-    known_times: Float[Array, " known"]
+    known: Clock  # times of what is known beforehand
     known_ids: Int[Array, " known"]
     known_delays: Float[Array, " known"] | None
-    t0: Float[Array, ""]
-    t_end: Float[Array, ""]
+    start: Clock
+    end: Clock
     fault: Int[Array, ""]  # status from the start; OK for good input
 
 
 class Core(NamedTuple):
     """Where a simulation stands."""
 
-    t: Float[Array, ""]
+    now: Clock
+    quiet: Float[Array, ""]  # how long nothing has happened
     z: PyTree
     memory: PyTree  # of the flow
     together: Bool[Array, " neurons"]  # crossed at t, have yet to fire
@@ -70,6 +73,7 @@ class Core(NamedTuple):
     first: Int[
         Array, " neurons"
     ]  # number of a neuron's first spike, max_events if none
+    numbers: Numbers  # of the readout
     running: Bool[Array, ""]
     status: Int[Array, ""]
 
@@ -82,14 +86,16 @@ class Entry(NamedTuple):
     event: Event
     known: Int[Array, ""]
     slot: Int[Array, ""]  # number of the spike, if it is one
+    numbers: Numbers
 
 
 def entry_like(problem: Problem, core: Core) -> Entry:
     """An entry of the shapes and types that `iterate` gives."""
-    delay, origin = (None, None) if core.queue is None else (core.t, core.known)
+    t = core.now.time
+    delay, origin = (None, None) if core.queue is None else (t, core.known)
     flow = problem.backward or problem.flow
-    event = Event(core.known, core.t, flow.route(core.t), core.known, delay, origin)
-    return Entry(core.t, core.z, event, core.known, core.spikes)
+    event = Event(core.known, t, flow.route(t), core.known, delay, origin)
+    return Entry(t, core.z, event, core.known, core.spikes, core.numbers)
 
 
 class Results(NamedTuple):
@@ -105,26 +111,28 @@ def start(problem: Problem, inputs: Inputs) -> tuple[Core, Results]:
     """The state of affairs at t0."""
     n_neurons = problem.wmask.shape[1]
     model = eqx.combine(inputs.params, problem.static)
-    zero = jnp.zeros((), jnp.int32)
+    zero, t0 = jnp.zeros((), jnp.int32), inputs.start.time
     delayed = inputs.delays is not None
     core = Core(
-        t=inputs.t0,
+        now=inputs.start,
+        quiet=jnp.zeros_like(t0),
         z=inputs.z0,
-        memory=problem.flow.remember(model, inputs.t0, inputs.z0),
+        memory=problem.flow.remember(model, t0, inputs.z0),
         together=jnp.zeros((n_neurons,), bool),
-        queue=under_way.empty(problem.room, inputs.t0.dtype) if delayed else None,
+        queue=under_way.empty(problem.room, t0.dtype) if delayed else None,
         longest=zero if delayed else None,
         known=zero,
         events=zero,
         passed=zero,
         spikes=zero,
         first=jnp.full((n_neurons,), problem.max_events, jnp.int32),
+        numbers=problem.readout.start(model, inputs.z0),
         running=inputs.fault == OK,
         status=inputs.fault.astype(jnp.int32),
     )
     slots = problem.max_events + 1
     results = Results(
-        times=jnp.full((slots,), jnp.inf, inputs.t0.dtype),
+        times=jnp.full((slots,), jnp.inf, t0.dtype),
         neurons=jnp.full((slots,), -1, jnp.int32),
         pending=jnp.full((slots,), -1, jnp.int32) if delayed else None,
         seen=jax.tree.map(
@@ -136,39 +144,78 @@ def start(problem: Problem, inputs: Inputs) -> tuple[Core, Results]:
 
 
 class Ahead(NamedTuple):
-    """What may come next, apart from spikes."""
+    """How long it is to what may come next, apart from spikes."""
 
-    known_time: Float[Array, ""]
+    end: Float[Array, ""]
+    known: Float[Array, ""]
+    known_rest: Float[Array, ""]  # 0 where its time is given by one number
     known_id: Int[Array, ""]
     alarms: Float[Array, " neurons"] | None
+    delivery: Float[Array, ""]
     arrival: under_way.Next | None
 
     @property
-    def alarm_time(self) -> Any:
+    def alarm(self) -> Any:
         return jnp.inf if self.alarms is None else jnp.min(self.alarms)
-
-    @property
-    def arrival_time(self) -> Any:
-        return jnp.inf if self.arrival is None else self.arrival.spike.arrival
 
 
 def look_ahead(problem: Problem, inputs: Inputs, model: Any, core: Core) -> Ahead:
     """Known events, alarms and deliveries after `core`."""
-    alarms = problem.flow.alarm(model, core.t, core.z)
+
+    def until(then: Clock) -> Array:
+        # What a spike within rounding of it came before is late.
+        return jnp.maximum(core.now.until(then), 0)
+
+    alarms = problem.flow.alarm(model, core.z)
     if alarms is not None:
-        alarms = jnp.where(problem.alive, jnp.maximum(alarms, core.t), jnp.inf)
+        alarms = jnp.where(problem.alive, jnp.maximum(alarms, 0), jnp.inf)
+    arrival = None if core.queue is None else under_way.first(core.queue)
+    never = jnp.full_like(core.quiet, jnp.inf)
     return Ahead(
-        known_time=inputs.known_times[core.known],
+        end=until(inputs.end),
+        known=until(inputs.known.at(core.known)),
+        known_rest=inputs.known.rest[core.known],
         known_id=inputs.known_ids[core.known],
         alarms=alarms,
-        arrival=None if core.queue is None else under_way.first(core.queue),
+        delivery=never if arrival is None else until(arrival.spike.arrival),
+        arrival=arrival,
     )
+
+
+def limits(inputs: Inputs, core: Core, ahead: Ahead, until: Array) -> Limits:
+    """How far the next segment may go, or no further than `until`.
+
+    A spike that comes within rounding after an arrival, or after what the user names by
+    one number, an observation or the end, comes before it.
+    """
+    arrives = jnp.where(ahead.known_id >= 0, ahead.known, jnp.inf)
+    arrives = jnp.minimum(arrives, ahead.delivery)
+    room = jnp.minimum(jnp.minimum(ahead.known, ahead.end), ahead.delivery)
+    named = room < arrives
+    room = jnp.minimum(room, jnp.minimum(ahead.alarm, until))
+    doubt = rounding(core.quiet + room)
+    said = jnp.where(ahead.known <= ahead.end, ahead.known_rest, inputs.end.rest)
+    doubt = doubt + jnp.where(named, blur(inputs, core, room, said == 0), 0)
+    return Limits(room, room + doubt, core.quiet)
+
+
+def blur(inputs: Inputs, core: Core, length: Array, one_number: Any) -> Array:
+    """What is uncertain about a time that is so long from now.
+
+    What rounding adds up to since the start; and where the time is given by one number,
+    a unit in its last place.
+    """
+    elapsed = inputs.start.until(core.now) + length
+    last_place = rounding(core.now.time + length) / 8
+    return rounding(elapsed) + jnp.where(one_number, last_place, 0)
 
 
 class Decision(NamedTuple):
     """The next event, and what else the loop has to know of it."""
 
     event: Event
+    now: Clock  # when it happens
+    together: Bool[Array, " neurons"]  # who crosses there, but has to wait for an alarm
     full: Bool[Array, ""]
     broken: Bool[Array, ""]
 
@@ -179,39 +226,13 @@ def decide(
     """Which event ends the segment."""
     waiting = jnp.any(core.together)
     crossed = jnp.where(waiting, core.together, segment.crossed)
-    time = jnp.where(waiting, core.t, segment.time)
+    length = jnp.where(waiting, 0, segment.length)
     is_spike = jnp.any(crossed)
-    who = jnp.argmax(crossed)
-    is_alarm = jnp.zeros((), bool)
-    if ahead.alarms is not None:
-        # Whoever wakes at this time does so before anything but a crossing. What is
-        # left of a pause is a difference of times, and their roundings add up.
-        crosses = is_spike & (waiting | ~segment.jumped)
-        doubt = 8 * rounding(time, jnp.asarray(inputs.t0))
-        doubt = jnp.where(crosses, 0, doubt)
-        is_alarm = (ahead.alarm_time <= time + doubt) & ~crosses
-        is_spike = is_spike & ~is_alarm
-        time = jnp.where(is_alarm, jnp.minimum(ahead.alarm_time, time), time)
-        who = jnp.where(is_alarm, jnp.argmin(ahead.alarms), who)
-    nothing = ~is_spike & ~is_alarm
-    is_delivery = nothing & (time >= ahead.arrival_time)
-    nothing = nothing & ~is_delivery
-    is_known = nothing & (time >= ahead.known_time)
-    counts = is_spike | is_delivery | (is_known & (ahead.known_id >= 0))
-
-    full = counts & (core.events >= problem.max_events)
-    over = nothing & ~is_known & (time >= inputs.t_end)
-    broken = ~jnp.isfinite(time)
-    stops = ~core.running | full | broken | over
-    spike_kind = jnp.where(
-        waiting, ev.TOGETHER, jnp.where(segment.jumped, ev.JUMPED, ev.CROSSING)
-    )
-    known_kind = jnp.where(ahead.known_id >= 0, ev.ARRIVAL, ev.OBSERVATION)
-    kind = jnp.where(is_known, known_kind, ev.PAUSE)
-    kind = jnp.where(is_delivery, ev.DELIVERY, kind)
-    kind = jnp.where(is_alarm, ev.ALARM, kind)
-    kind = jnp.where(is_spike, spike_kind, kind)
-    sender = jnp.where(is_spike | is_alarm, who, jnp.maximum(ahead.known_id, 0))
+    is_delivery = ~is_spike & (length >= ahead.delivery)
+    is_known = ~is_spike & ~is_delivery & (length >= ahead.known)
+    arrives = is_known & (ahead.known_id >= 0)
+    over = ~is_spike & ~is_delivery & ~is_known & (length >= ahead.end)
+    sender = jnp.where(is_spike, jnp.argmax(crossed), jnp.maximum(ahead.known_id, 0))
     delay = origin = None
     if ahead.arrival is not None:
         spike = ahead.arrival.spike
@@ -220,37 +241,75 @@ def decide(
         delay = jnp.where(is_known, inputs.known_delays[core.known], 0)
         delay = jnp.where(is_delivery, spike.delay, delay)
         origin = jnp.where(is_delivery, spike.slot, problem.max_events)
+    counts = is_spike | is_delivery | arrives
+    crosses = is_spike & (waiting | ~segment.jumped)
+    is_alarm = jnp.zeros((), bool)
+    if ahead.alarms is not None:
+        hears = counts & receivers(problem, inputs, sender, delay)
+        # The pause of who hears it is over for a spike at its end, to within rounding.
+        said = jnp.where(over, inputs.end.rest, ahead.known_rest)
+        near = blur(inputs, core, length, (is_known | over) & (said == 0))
+        early = jnp.where(hears | is_known | over, near, 0)
+        rings = ahead.alarms <= length + early
+        is_alarm = jnp.any(rings & (hears | ~crosses))
+        who = jnp.argmin(jnp.where(rings, ahead.alarms, jnp.inf))
+        sender = jnp.where(is_alarm, who, sender)
+    counts = counts & ~is_alarm
+
+    full = counts & (core.events >= problem.max_events)
+    broken = ~jnp.isfinite(length)
+    stops = ~core.running | full | broken | (over & ~is_alarm)
+    spike_kind = jnp.where(
+        waiting, ev.TOGETHER, jnp.where(segment.jumped, ev.JUMPED, ev.CROSSING)
+    )
+    known_kind = jnp.where(arrives, ev.ARRIVAL, ev.OBSERVATION)
+    kind = jnp.where(is_known, known_kind, ev.PAUSE)
+    kind = jnp.where(is_delivery, ev.DELIVERY, kind)
+    kind = jnp.where(is_spike, spike_kind, kind)
+    kind = jnp.where(is_alarm, ev.ALARM, kind)
+    length = jnp.where(stops, 0, length)
+    now = core.now.later(length)
+    # Exactly when it was said to be.
+    now = _pick(
+        is_known & ~is_alarm & (ahead.known > 0), inputs.known.at(core.known), now
+    )
+    if ahead.arrival is not None:
+        exact = is_delivery & ~is_alarm & (ahead.delivery > 0)
+        now = _pick(exact, ahead.arrival.spike.arrival, now)
+    now = _pick(stops, core.now, now)
     event = Event(
         kind=jnp.where(stops, ev.IDLE, kind).astype(jnp.int32),
-        time=jnp.where(stops, core.t, time),
+        time=now.time,
         route=jax.tree.map(lambda x: jnp.where(stops | waiting, 0, x), segment.route),
         sender=jnp.where(stops, 0, sender).astype(jnp.int32),
         delay=delay,
         origin=origin,
     )
-    return Decision(event, full, broken)
+    together = crossed & is_alarm & crosses
+    return Decision(event, now, together, full, broken)
+
+
+def _pick(chosen: Bool[Array, ""], one: Clock, other: Clock) -> Clock:
+    return jax.tree.map(lambda a, b: jnp.where(chosen, a, b), one, other)
 
 
 def iterate(
-    problem: Problem, inputs: Inputs, core: Core, until: Array | None = None
+    problem: Problem, inputs: Inputs, core: Core, until: Clock | None = None
 ) -> tuple[Core, Entry, Landed]:
     """Go to the next event and through it, or to the time `until` if that is sooner."""
     flow, alive = problem.flow, jnp.asarray(problem.alive)
     model = eqx.combine(inputs.params, problem.static)
+    t, z = core.now.time, core.z
     ahead = look_ahead(problem, inputs, model, core)
-    bound = jnp.minimum(ahead.known_time, inputs.t_end)
-    bound = jnp.minimum(bound, jnp.minimum(ahead.alarm_time, ahead.arrival_time))
-    if until is not None:
-        bound = jnp.minimum(bound, until)
-    segment = flow.find(model, core.t, core.z, core.memory, bound, alive)
-    event, full, broken = decide(problem, inputs, core, ahead, segment)
-    entry = Entry(core.t, core.z, event, core.known, core.spikes)
+    rest = jnp.inf if until is None else jnp.maximum(core.now.until(until), 0)
+    bounds = limits(inputs, core, ahead, jnp.asarray(rest, t.dtype))
+    segment = flow.find(model, t, z, core.memory, bounds, alive)
+    event, now, together, full, broken = decide(problem, inputs, core, ahead, segment)
+    entry = Entry(t, z, event, core.known, core.spikes, core.numbers)
 
-    reached = receivers(problem, inputs, event)
-    still = event.stays | (event.time <= core.t)
-    arrived = jax.tree.map(
-        lambda now, then: jnp.where(still, now, then), core.z, segment.end
-    )
+    reached = receivers(problem, inputs, event.sender, event.delay)
+    still = event.stays | (segment.length <= 0)
+    arrived = jax.tree.map(lambda a, b: jnp.where(still, a, b), z, segment.end)
     landed = land(
         flow,
         model,
@@ -259,20 +318,27 @@ def iterate(
         None,
         reached,
         alive,
-        core.t,
-        core.z,
+        t,
+        z,
         event.time,
         event,
+        problem.readout,
+        core.numbers,
         arrived,
     )
 
-    neurons = jnp.arange(problem.wmask.shape[1])
-    who = (neurons == event.sender) & event.is_spike
+    # Within rounding of the event's time: crossing at the same instant.
+    way = jnp.where(still, 0, segment.length)
+    doubt = jnp.abs(landed.rate) * rounding(core.quiet + way)
+    crossing = (landed.rate > 0) & (landed.gap >= -doubt)
     # Who crosses with it fires next, unless this event's jump took it lower again.
-    dropped = flow.gap(model, landed.time, landed.after) < landed.floor
+    floor = jnp.minimum(landed.gap, 0) - 2 * doubt
+    dropped = flow.gap(model, event.time, landed.after) < floor
     waiting = jnp.any(core.together)
     crosses = event.kind == ev.CROSSING
-    together = jnp.where(waiting, core.together, landed.crossing & alive & crosses)
+    also = jnp.where(waiting, core.together, crossing & alive & crosses)
+    neurons = jnp.arange(problem.wmask.shape[1])
+    who = (neurons == event.sender) & event.is_spike
     first = jnp.where(who & (core.first == problem.max_events), core.spikes, core.first)
     running = event.kind != ev.IDLE
     if problem.awaited is not None:
@@ -281,14 +347,15 @@ def iterate(
     status = jnp.where(full, TOO_MANY_EVENTS, jnp.where(broken, NOT_FINITE, OK))
     queue, longest = core.queue, core.longest
     if ahead.arrival is not None:
-        queue = send(problem, inputs, core, ahead.arrival, event)
+        queue = send(problem, inputs, core, ahead.arrival, event, now)
         assert longest is not None
         longest = jnp.maximum(longest, queue.length)
     new = Core(
-        t=landed.time,
+        now=now,
+        quiet=jnp.where(event.kind == ev.PAUSE, core.quiet + way, 0),
         z=landed.after,
         memory=segment.memory,
-        together=together & event.is_spike & ~who & ~dropped,
+        together=together | (also & event.is_spike & ~who & ~dropped),
         queue=queue,
         longest=longest,
         known=core.known + event.is_known,
@@ -296,6 +363,7 @@ def iterate(
         passed=core.passed + (event.kind > ev.PAUSE),
         spikes=core.spikes + event.is_spike,
         first=first,
+        numbers=landed.numbers,
         running=running,
         status=jnp.where(core.running, status, core.status).astype(jnp.int32),
     )
@@ -303,17 +371,22 @@ def iterate(
 
 
 def receivers(
-    problem: Problem, inputs: Inputs, event: Event
+    problem: Problem, inputs: Inputs, sender: Array, delay: Array | None
 ) -> Bool[Array, " neurons"]:
-    """Who hears the event's sender, with delays: now."""
-    reached = jnp.asarray(problem.wmask)[event.sender]
+    """Who hears the sender, with delays: those with this delay."""
+    reached = jnp.asarray(problem.wmask)[sender]
     if inputs.delays is None:
         return reached
-    return reached & (inputs.delays[event.sender] == event.delay)
+    return reached & (inputs.delays[sender] == delay)
 
 
 def send(
-    problem: Problem, inputs: Inputs, core: Core, arrival: under_way.Next, event: Event
+    problem: Problem,
+    inputs: Inputs,
+    core: Core,
+    arrival: under_way.Next,
+    event: Event,
+    now: Clock,
 ) -> Queue:
     """The queue after the event: its spike goes on to those with longer delays."""
     assert inputs.delays is not None
@@ -323,11 +396,12 @@ def send(
     delays = inputs.delays[event.sender]
     later = jnp.asarray(problem.wmask)[event.sender] & (delays > event.delay)
     delay = jnp.min(jnp.where(later, delays, jnp.inf))
-    since = jnp.where(delivered, arrival.spike.since, event.time)
+    since = _pick(delivered, arrival.spike.since, now)
+    never = Clock(jnp.full_like(delay, jnp.inf), jnp.zeros_like(delay))
     # What arrives after the end does not matter.
-    arrives = since + delay <= inputs.t_end
+    arrives = delay <= since.until(inputs.end)
     spike = Pending(
-        since=jnp.where(arrives, since, jnp.inf),
+        since=_pick(arrives, since, never),
         delay=jnp.where(arrives, delay, 0),
         sender=event.sender,
         slot=jnp.where(delivered, arrival.spike.slot, core.spikes),
@@ -336,18 +410,20 @@ def send(
 
 
 def store(
-    problem: Problem, results: Results, entry: Entry, new: Core, ids: Array
+    problem: Problem, inputs: Inputs, results: Results, entry: Entry, new: Core
 ) -> Results:
     """Write a spike or an observation to its slot."""
     event = entry.event
     slot = jnp.where(event.is_spike, entry.slot, problem.max_events)
-    times = results.times.at[slot].set(new.t)
+    # A spike within rounding after the end counts, and is not shown after it.
+    time = jnp.minimum(new.now.time, inputs.end.time)
+    times = results.times.at[slot].set(time)
     neurons = results.neurons.at[slot].set(event.sender)
     pending, seen = results.pending, results.seen
     if pending is not None and new.queue is not None:
         pending = pending.at[slot].set(new.queue.length)
     if problem.n_observations:
-        j = observation(problem, entry, ids)
+        j = observation(problem, entry, inputs.known_ids)
         seen = jax.tree.map(lambda s, z: s.at[j].set(z), seen, new.z)
     return Results(times, neurons, pending, seen)
 

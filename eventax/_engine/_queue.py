@@ -16,23 +16,25 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from .._flows import Clock
+
 
 class Pending(NamedTuple):
     """A spike under way, or many of them as a table."""
 
-    since: Float[Array, "*table"]  # when it was fired; inf for an empty place
+    since: Clock  # when it was fired; inf for an empty place
     delay: Float[Array, "*table"]  # of its next arrival
     sender: Int[Array, "*table"]
     slot: Int[Array, "*table"]  # number of the spike
 
     @property
-    def arrival(self) -> Float[Array, "*table"]:
-        return self.since + self.delay
+    def arrival(self) -> Clock:
+        return self.since.later(self.delay)
 
 
 class Queue(NamedTuple):
     table: Pending  # (rows, width)
-    head_times: Float[Array, " rows"]  # the earliest arrival in each row, and of
+    heads: Clock  # (rows,) the earliest arrival in each row, and of
     head_senders: Int[Array, " rows"]  # those at that time the lowest sender
     length: Int[Array, ""]
 
@@ -49,16 +51,16 @@ def empty(capacity: int, dtype: jnp.dtype) -> Queue:
     width = max(math.isqrt(capacity), 1)
     shape = (-(-capacity // width), width)
     none = jnp.zeros(shape, jnp.int32)
-    table = Pending(
-        jnp.full(shape, jnp.inf, dtype), jnp.zeros(shape, dtype), none, none
-    )
-    return Queue(table, table.since[:, 0], none[:, 0], none[0, 0])
+    zero = jnp.zeros(shape, dtype)
+    never = Clock(jnp.full(shape, jnp.inf, dtype), zero)
+    table = Pending(never, zero, none, none)
+    return Queue(table, never.at((slice(None), 0)), none[:, 0], none[0, 0])
 
 
 def first(queue: Queue) -> Next:
     """The next arrival, the lowest sender's of several at one time."""
-    _, width = queue.table.since.shape
-    row = _earliest(queue.head_times, queue.head_senders)
+    width = queue.table.delay.shape[1]
+    row = _earliest(queue.heads, queue.head_senders)
     entries = jax.tree.map(lambda x: x[row], queue.table)
     column = _earliest(entries.arrival, entries.sender)
     spike = jax.tree.map(lambda x: x[column], entries)
@@ -77,8 +79,8 @@ def update(
     `spike` is what follows: the same spike with its next arrival, or the new one. One
     that will not arrive at all (since = inf) takes no place.
     """
-    width = queue.table.since.shape[1]
-    stays = jnp.isfinite(spike.since)
+    width = queue.table.delay.shape[1]
+    stays = jnp.isfinite(spike.since.time)
     ends, joins = delivered & ~stays, sent & stays
     last = jnp.maximum(queue.length - 1, 0)
     # The last entry fills the gap that another one leaves.
@@ -92,26 +94,33 @@ def update(
     )
     queue = _write(queue, jnp.where(sent, queue.length, arrived.place), here)
     left = jax.tree.map(lambda x: x[last // width, last % width], queue.table)
-    left = left._replace(since=jnp.where(ends, jnp.inf, left.since))
+    since = left.since._replace(time=jnp.where(ends, jnp.inf, left.since.time))
+    left = left._replace(since=since)
     queue = _write(queue, last, left)
     return queue._replace(length=queue.length + joins - ends)
 
 
 def _write(queue: Queue, place: Int[Array, ""], spike: Pending) -> Queue:
-    width = queue.table.since.shape[1]
+    width = queue.table.delay.shape[1]
     row, column = place // width, place % width
     table = jax.tree.map(
         lambda x, new: x.at[row, column].set(new, mode="drop"), queue.table, spike
     )
     entries = jax.tree.map(lambda x: x[row], table)
-    head = _earliest(entries.arrival, entries.sender)
+    arrivals = entries.arrival
+    head = _earliest(arrivals, entries.sender)
     return queue._replace(
         table=table,
-        head_times=queue.head_times.at[row].set(entries.arrival[head], mode="drop"),
+        heads=jax.tree.map(
+            lambda x, new: x.at[row].set(new[head], mode="drop"), queue.heads, arrivals
+        ),
         head_senders=queue.head_senders.at[row].set(entries.sender[head], mode="drop"),
     )
 
 
-def _earliest(times: Float[Array, " k"], senders: Int[Array, " k"]) -> Int[Array, ""]:
-    last = jnp.iinfo(senders.dtype).max
-    return jnp.argmin(jnp.where(times == jnp.min(times), senders, last))
+def _earliest(times: Clock, senders: Int[Array, " k"]) -> Int[Array, ""]:
+    """The earliest, of several at one time the lowest sender."""
+    first = times.time == jnp.min(times.time)
+    rests = jnp.where(first, times.rest, jnp.inf)
+    first = first & (rests == jnp.min(rests))
+    return jnp.argmin(jnp.where(first, senders, jnp.iinfo(senders.dtype).max))

@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from .._spikes import Spikes
+from .._flows import Clock, Events
 from ._iterate import Inputs, Problem
+from ._readout import Numbers, Readout
 from ._schedule import schedule
 from ._sender_rows import split_senders
 from ._settings import Settings
@@ -39,34 +40,37 @@ class Run(NamedTuple):
     # A neuron's first spike, len(times) if none; None where it was not kept.
     first: Int[Array, " neurons"] | None
     states: PyTree  # with leading axis observations
+    numbers: Numbers  # of the readout, at the end
 
 
 def run(
     settings: Settings,
     model: Any,
-    inputs: Spikes,
+    inputs: Events,
     delays: Float[Array, "senders neurons"] | None,
     *,
-    t_end: Float[Array, ""] | None = None,
-    observe_at: Float[Array, " observations"] | None = None,
+    t_end: Clock | None = None,
+    observe_at: Clock | None = None,
     awaited: Bool[np.ndarray, " neurons"] | None = None,
+    readout: Readout | None = None,
 ) -> Run:
     """Simulate `model` from t0 to `t_end`, default the longest time allowed.
 
     `delays` are not negative. Stops early once all neurons in `awaited` have fired.
+    The way up to `t_end` counts for a `readout` if that is observed.
     """
-    flow, dtype = settings.flow, inputs.times.dtype
+    flow, dtype = settings.flow, inputs.times.time.dtype
     n_neurons = settings.wmask.shape[1]
-    t0 = jnp.asarray(settings.t0, dtype)
     if t_end is None:
-        t_end = jnp.asarray(settings.max_time, dtype)
+        t_end = Clock.of(settings.max_time, dtype)
     if observe_at is None:
-        observe_at = jnp.zeros((0,), dtype)
-    fault = faults(settings, inputs, observe_at, t_end, delays)
+        observe_at = Clock.of(np.zeros(0), dtype)
+    fault = faults(settings, inputs.spikes, observe_at.time, t_end.time, delays)
     # How delays move arrivals is differentiated where a spike arrives.
     fixed = None if delays is None else lax.stop_gradient(delays)
     # A sample at fault has no events.
-    inputs = inputs._replace(times=jnp.where(fault == OK, inputs.times, jnp.inf))
+    times = jnp.where(fault == OK, inputs.times.time, jnp.inf)
+    inputs = inputs._replace(times=inputs.times._replace(time=times))
     known = schedule(inputs, observe_at, settings.wmask, fixed)
     width = model.padded_size(n_neurons)
     padding = [(0, 0), (0, width - n_neurons)]
@@ -87,22 +91,23 @@ def run(
         max_events=settings.max_events,
         capacity=settings.capacity,
         room=queue_room(settings),
-        n_observations=observe_at.shape[0],
+        n_observations=observe_at.time.shape[0],
         awaited=awaited,
+        readout=(readout or Readout())._replace(width=width),
     )
     given = Inputs(
         params=params,
         senders=senders,
         delays=delays,
         z0=z0,
-        known_times=known.times,
+        known=known.times,
         known_ids=known.ids,
         known_delays=known.delays,
-        t0=t0,
-        t_end=t_end,
+        start=Clock.of(settings.t0, dtype),
+        end=t_end,
         fault=fault,
     )
-    chunk_length, n_chunks = _gradient_room(settings, known.times.shape[0])
+    chunk_length, n_chunks = _gradient_room(settings, known.ids.shape[0])
     messages = messages_by_status(settings, chunk_length * n_chunks)
     if delays is not None:
         messages += queue_messages(settings)
@@ -112,14 +117,13 @@ def run(
     results = outcome.results
     status = lax.stop_gradient(outcome.status)
     # All of it: a program may use any part alone.
-    times, neurons, pending, states, first = check(
-        (results.times, results.neurons, results.pending, results.seen, outcome.first),
+    results, first, numbers = check(
+        (results, outcome.first, outcome.numbers),
         status,
-        activity=Activity(
-            results.times[:-1], results.neurons[:-1], jnp.asarray(inputs.times)
-        ),
+        activity=Activity(results.times[:-1], results.neurons[:-1], times),
         most=settings.max_events,
     )
+    times, neurons, pending, states = results
     neurons = neurons[:-1]
     return Run(
         times=times[:-1],
@@ -132,6 +136,7 @@ def run(
                 jax.tree.map(lambda x: x[:-1], states)
             ),
         ),
+        numbers=numbers,
     )
 
 

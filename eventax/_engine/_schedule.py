@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import jax.lax as lax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from .._spikes import Spikes
+from .._flows import Clock, Events
 
 
 class Schedule(NamedTuple):
@@ -19,14 +20,14 @@ class Schedule(NamedTuple):
     observations. `delays` tells which neurons an input spike reaches then.
     """
 
-    times: Float[Array, " known"]
+    times: Clock  # (known,)
     ids: Int[Array, " known"]
     delays: Float[Array, " known"] | None
 
 
 def schedule(
-    inputs: Spikes,
-    observe_at: Float[Array, " observations"],
+    inputs: Events,
+    observe_at: Clock,
     wmask: np.ndarray,
     delays: Float[Array, "senders neurons"] | None,
 ) -> Schedule:
@@ -38,22 +39,31 @@ def schedule(
     n_senders, n_neurons = wmask.shape
     heard = jnp.asarray(wmask.any(axis=1))
     senders = n_neurons + inputs.channels[:, None]
-    arrivals, waits = jnp.where(heard[senders], inputs.times[:, None], jnp.inf), None
+    arrivals, waits = inputs.times.at((slice(None), None)), None
+    times = jnp.where(heard[senders], arrivals.time, jnp.inf)
+    arrivals = arrivals._replace(time=times)
     if delays is not None:
         waits = _distinct(delays[n_neurons:], wmask[n_neurons:])[inputs.channels]
-        arrivals = arrivals + waits
-    senders = jnp.broadcast_to(senders, arrivals.shape).reshape(-1)
-    n_seen, dtype = observe_at.shape[0], inputs.times.dtype
+        arrivals = arrivals.later(waits)
+    senders = jnp.broadcast_to(senders, arrivals.time.shape).reshape(-1)
+    n_seen = observe_at.time.shape[0]
     ids = [senders, -1 - np.arange(n_seen), np.array([senders.size])]
     # What comes first at one time.
     ranks = jnp.concatenate([senders, n_senders + np.arange(n_seen + 1)])
-    times = [arrivals.reshape(-1), observe_at, jnp.full((1,), jnp.inf, dtype)]
-    times, ids = jnp.concatenate(times), jnp.concatenate(ids).astype(jnp.int32)
-    order = jnp.lexsort((ranks, times))
+
+    def joined(arrivals: Array, observe_at: Array, last: float) -> Array:
+        last_one = jnp.full((1,), last, arrivals.dtype)
+        return jnp.concatenate([arrivals.reshape(-1), observe_at, last_one])
+
+    times = Clock(
+        joined(arrivals.time, observe_at.time, np.inf),
+        joined(arrivals.rest, observe_at.rest, 0.0),
+    )
+    ids = jnp.concatenate(ids).astype(jnp.int32)
+    order = jnp.lexsort(lax.stop_gradient((ranks, times.rest, times.time)))
     if waits is not None:
-        none = jnp.zeros((n_seen + 1,), dtype)
-        waits = jnp.concatenate([waits.reshape(-1), none])[order]
-    return Schedule(times[order], ids[order], waits)
+        waits = joined(waits, jnp.zeros_like(observe_at.time), 0.0)[order]
+    return Schedule(times.at(order), ids[order], waits)
 
 
 def _distinct(

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .. import _stack
+from .._flows import Clock
 from .._largest import largest
 from .._once import undifferentiated
 from .._varying import varying
@@ -40,6 +41,7 @@ from ._iterate import (
     start,
     store,
 )
+from ._readout import Numbers
 from ._status import NOT_FINITE, OK, QUEUE_FULL, TOO_MANY_STEPS, Activity
 
 
@@ -48,6 +50,7 @@ class Outcome(NamedTuple):
 
     results: Results
     first: Int[Array, " neurons"]  # slot of a neuron's first spike, max_events if none
+    numbers: Numbers  # of the readout
     status: Int[Array, ""]
 
 
@@ -71,6 +74,7 @@ class Gradient(NamedTuple):
     t: Float[Array, ""]
     z: PyTree
     late: Float[Array, " neurons"] | None  # see `land`
+    numbers: Numbers
     params: PyTree
     senders: list[Float[Array, "senders ..."]]
     delays: Float[Array, "senders neurons"] | None
@@ -101,12 +105,12 @@ def simulate(
         def body(carry):
             core, results = carry
             core, entry, _ = iterate(problem, inputs, core)
-            return core, store(problem, results, entry, core, inputs.known_ids)
+            return core, store(problem, inputs, results, entry, core)
 
         core, results = lax.while_loop(
             lambda carry: _any_running(carry[0]), body, start(problem, inputs)
         )
-        return Outcome(results, core.first, _verdict(problem, core))
+        return Outcome(results, core.first, core.numbers, _verdict(problem, core))
 
     def forth(inputs: Inputs):
         inputs = undifferentiated(inputs)
@@ -138,10 +142,11 @@ def simulate(
         core, results, history, counts = lax.while_loop(cond, body, carry)
         status = jnp.where(core.running, TOO_MANY_STEPS, _verdict(problem, core))
         # A gradient may need nothing of the outcome: what it does need is checked too.
-        known = jnp.where(inputs.known_ids >= 0, inputs.known_times, jnp.inf)
+        known = jnp.where(inputs.known_ids >= 0, inputs.known.time, jnp.inf)
         activity = Activity(results.times[:-1], results.neurons[:-1], known)
         counts = check(counts, status, activity=activity, most=problem.max_events)
-        return Outcome(results, core.first, status), (inputs, history, counts)
+        outcome = Outcome(results, core.first, core.numbers, status)
+        return outcome, (inputs, history, counts)
 
     def back(residuals, gradient: Outcome):
         inputs, history, counts = residuals
@@ -169,13 +174,14 @@ def simulate(
 
         zeros = jax.tree.map(jnp.zeros_like, inputs)
         grad = Gradient(
-            t=zeros.t0,
+            t=zeros.start.time,
             z=zeros.z0,
             late=_nobody_late(problem, inputs),
+            numbers=gradient.numbers,
             params=zeros.params,
             senders=zeros.senders,
             delays=zeros.delays,
-            known_times=zeros.known_times,
+            known_times=zeros.known.time,
             spike_times=gradient.results.times,
         )
         lost = jnp.zeros_like(inputs.fault, bool)
@@ -184,18 +190,21 @@ def simulate(
         grad, *_, lost, _ = lax.while_loop(lambda carry: carry[-1] >= 0, body, carry)
         if n_chunks > 1:
             grad = check(grad, jnp.where(lost, TOO_MANY_STEPS, OK))
+        model = eqx.combine(inputs.params, problem.static)
+        _, start = jax.vjp(lambda z: problem.readout.start(model, z), inputs.z0)
+        (by_start,) = start(grad.numbers)
         # None where there is no gradient.
         return (
             Inputs(
                 params=grad.params,
                 senders=grad.senders,
                 delays=grad.delays,
-                z0=grad.z,
-                known_times=grad.known_times,
+                z0=jax.tree.map(jnp.add, grad.z, by_start),
+                known=Clock(grad.known_times, None),  # pyright: ignore[reportArgumentType]
                 known_ids=None,  # pyright: ignore[reportArgumentType]
                 known_delays=None,
-                t0=grad.t,
-                t_end=None,  # pyright: ignore[reportArgumentType]
+                start=Clock(grad.t, None),  # pyright: ignore[reportArgumentType]
+                end=None,  # pyright: ignore[reportArgumentType]
                 fault=None,  # pyright: ignore[reportArgumentType]
             ),
         )
@@ -224,19 +233,22 @@ def _run_chunk(
         if end is None:
             new, entry, _ = iterate(problem, inputs, core)
         else:
-            until = jnp.where(core.passed >= end.passed, end.t, jnp.inf)
+            never = Clock(
+                jnp.full_like(core.quiet, jnp.inf), jnp.zeros_like(core.quiet)
+            )
+            until = _select(core.passed >= end.passed, end.now, never)
             new, entry, _ = iterate(problem, inputs, core, until)
-            there = (new.passed >= end.passed) & (new.t >= end.t)
+            there = (new.passed >= end.passed) & ~new.now.before(end.now)
             new = new._replace(running=new.running & ~there)
         kept = True
         if not every:
             # A sample without room waits for the others.
             waits = k >= room
             new = _select(waits, core, new)
-            entry, kept = _since(problem, since, entry, waits)
-            since = _select(kept, (new.t, new.z), since)
+            entry, kept = _since(problem, since, entry, new.now, waits)
+            since = _select(kept, (new.now, new.z, new.numbers), since)
         if results is not None:
-            results = store(problem, results, entry, new, inputs.known_ids)
+            results = store(problem, inputs, results, entry, new)
         put = _stack.put if every else _put_if_room
         return new, results, put(entries, k, entry), k + kept, since
 
@@ -247,24 +259,25 @@ def _run_chunk(
     # One number for the batch if all samples keep everything.
     k = jnp.zeros((), jnp.int32) if every else 0 * core.known
     k = varying(k, core)
-    since = None if every else (core.t, core.z)
+    since = None if every else (core.now, core.z, core.numbers)
     carry = (core, results, entries, k, since)
     core, results, entries, k, _ = lax.while_loop(cond, body, carry)
     return core, results, entries, k
 
 
 def _since(
-    problem: Problem, since: Any, entry: Entry, waits: Bool[Array, ""]
+    problem: Problem, since: Any, entry: Entry, now: Clock, waits: Bool[Array, ""]
 ) -> tuple[Entry, Bool[Array, ""]]:
     """The entry from the last event on, and whether it is to be kept."""
     assert problem.backward is not None
-    t, z = since
+    then, z, numbers = since
     event = entry.event
     kind = jnp.where(waits, ev.IDLE, event.kind)
     still = (kind == ev.IDLE) | event.stays
-    length = jnp.where(still, 0, event.time - t)
+    length = jnp.where(still, 0, then.until(now))
     event = event._replace(kind=kind, route=problem.backward.route(length))
-    return entry._replace(t=t, z=z, event=event), kind > ev.PAUSE
+    entry = entry._replace(t=then.time, z=z, event=event, numbers=numbers)
+    return entry, kind > ev.PAUSE
 
 
 def _pull_chunk(
@@ -301,18 +314,31 @@ def _pull(
     event, alive = entry.event, jnp.asarray(problem.alive)
     rows = [leaf[event.sender] for leaf in inputs.senders]
     delays = None if inputs.delays is None else inputs.delays[event.sender]
-    reached = receivers(problem, inputs, event)
+    reached = receivers(problem, inputs, event.sender, event.delay)
     flow = problem.backward or problem.flow
 
-    def land(t, z, late, params, rows, delays, source):
+    def land(t, z, late, numbers, params, rows, delays, source):
         model = eqx.combine(params, problem.static)
         landed = ev.land(
-            flow, model, rows, delays, late, reached, alive, t, z, source, event
+            flow,
+            model,
+            rows,
+            delays,
+            late,
+            reached,
+            alive,
+            t,
+            z,
+            source,
+            event,
+            problem.readout,
+            numbers,
         )
-        return landed.time, landed.after, landed.late
+        return landed.time, landed.after, landed.late, landed.numbers
 
     late = None if grad.late is None else jnp.zeros_like(grad.late)
-    given = (entry.t, entry.z, late, inputs.params, rows, delays, event.time)
+    start = (entry.t, entry.z, late, entry.numbers)
+    given = (*start, inputs.params, rows, delays, event.time)
     _, pull = jax.vjp(land, *given)
     spiked = jnp.where(event.is_spike, grad.spike_times[entry.slot], 0)
     by_state = grad.z
@@ -322,13 +348,14 @@ def _pull(
         by_state = jax.tree.map(
             lambda g, seen: g + jnp.where(made, seen[j], 0), by_state, results.seen
         )
-    by_end = (grad.t + spiked, by_state, grad.late)
-    t, z, late, params, rows, delays, source = pull(by_end)
+    by_end = (grad.t + spiked, by_state, grad.late, grad.numbers)
+    t, z, late, numbers, params, rows, delays, source = pull(by_end)
     known = jnp.where(event.is_known, source, 0)
     new = grad._replace(
         t=t,
         z=z,
         late=late,
+        numbers=numbers,
         params=jax.tree.map(jnp.add, grad.params, params),
         senders=[
             leaf.at[event.sender].add(row)
@@ -350,10 +377,10 @@ def _pull(
 def _nobody_late(problem: Problem, inputs: Inputs) -> Float[Array, " neurons"] | None:
     """0 for each neuron; None where all that is due at one time moves together."""
     model = eqx.combine(inputs.params, problem.static)
-    alarms = problem.flow.alarm(model, jnp.asarray(inputs.t0), inputs.z0)
+    alarms = problem.flow.alarm(model, inputs.z0)
     if alarms is None and inputs.delays is None:
         return None
-    return jnp.zeros(problem.alive.shape, inputs.t0.dtype)
+    return jnp.zeros(problem.alive.shape, inputs.start.time.dtype)
 
 
 def _verdict(problem: Problem, core: Core) -> Int[Array, ""]:

@@ -14,20 +14,28 @@ from jaxtyping import Array, Bool, Float, PyTree
 Scalar = Float[Array, ""]
 Gaps = Float[Array, " neurons"]
 # One time for all neurons, or a time for each: closed forms are asked for both.
-Clock = Float[Array, "..."]
+Time = Float[Array, "..."]
+
+
+class Limits(NamedTuple):
+    """How far a flow may go; lengths, since times are less precise the later it is."""
+
+    room: Scalar  # to what comes next
+    reach: Scalar  # a crossing beyond `room`, up to here, comes first nevertheless
+    quiet: Scalar  # how long nothing has happened before
 
 
 class Segment(NamedTuple):
-    """How far a flow can go from (t, z): to its first crossing or to its own limit.
+    """How far a flow can go: to its first crossing or to its own limit.
 
-    A rejected trial has time = t. A time that is not finite says that the flow cannot
-    go on.
+    A rejected trial has no length. One that is not finite says that the flow cannot go
+    on.
     """
 
-    time: Scalar  # where the segment ends
+    length: Scalar
     route: PyTree  # how the flow gets there, in a form of its own
-    end: PyTree  # the state at `time`
-    crossed: Bool[Array, " neurons"]  # who reaches threshold at `time`
+    end: PyTree  # the state there
+    crossed: Bool[Array, " neurons"]  # who reaches threshold there
     jumped: Bool[Array, ""]  # they were above it from the start: put there by a jump
     memory: PyTree  # the flow's notes for the next segment, without gradient
 
@@ -58,24 +66,24 @@ class AbstractFlow(eqx.Module):
         """The flow's notes (step sizes, say) at the start of a simulation."""
         return ()
 
-    def slope(self, model: Any, t: Clock, z: PyTree) -> PyTree:
+    def slope(self, model: Any, t: Time, z: PyTree) -> PyTree:
         """dz/dt."""
         return model.slope(t, z)
 
-    def gap(self, model: Any, t: Clock, z: PyTree) -> Gaps:
+    def gap(self, model: Any, t: Time, z: PyTree) -> Gaps:
         """Signed distance to threshold; rises through 0 at a spike."""
         return model.gap(t, z)
 
     def gap_rate(
-        self, model: Any, t: Clock, z: PyTree, slope: PyTree
+        self, model: Any, t: Time, z: PyTree, slope: PyTree
     ) -> tuple[Gaps, Gaps]:
         """The gap and its time derivative along `slope`."""
         one = jax.numpy.ones_like(t)
         return jax.jvp(lambda t, z: self.gap(model, t, z), (t, z), (one, slope))
 
-    def alarm(self, model: Any, t: Clock, z: PyTree) -> Gaps | None:
-        """When each neuron next changes by itself, inf if never; None if none can."""
-        return model.alarm(t, z)
+    def alarm(self, model: Any, z: PyTree) -> Gaps | None:
+        """Time until each neuron changes by itself, inf if never; None if none can."""
+        return model.alarm(z)
 
     def ring(self, model: Any, z: PyTree, rings: Bool[Array, " neurons"]) -> PyTree:
         """z after the alarms of the neurons in `rings`."""
@@ -98,16 +106,16 @@ class AbstractFlow(eqx.Module):
         t: Scalar,
         z: PyTree,
         memory: PyTree,
-        bound: Scalar,
+        limits: Limits,
         alive: Bool[Array, " neurons"],
     ) -> Segment:
-        """The next segment from (t, z), ending at `bound` at the latest.
+        """The next segment from (t, z).
 
         Neurons that are not `alive` never fire.
         """
 
     @abc.abstractmethod
-    def advance(self, model: Any, t: Clock, z: PyTree, route: PyTree) -> PyTree:
+    def advance(self, model: Any, t: Time, z: PyTree, route: PyTree) -> PyTree:
         """z at the end of `route`, as `find` found it; no crossing lies in between.
 
         Differentiable in `model`, `t` and `z`, at fixed lengths.
@@ -154,13 +162,13 @@ class AbstractFlow(eqx.Module):
         """The way to t + length, no further than `find` went. Default: the length."""
         return length
 
-    def length(self, route: PyTree) -> Clock:
+    def length(self, route: PyTree) -> Time:
         """How long a route is."""
         return route
 
 
-def rounding(*times: Clock) -> Clock:
-    """What rounding leaves uncertain about the given times; closer ones are equal."""
+def rounding(*times: Time) -> Time:
+    """What rounding leaves uncertain of times or lengths; closer ones are equal."""
     largest = functools.reduce(jnp.maximum, [jnp.abs(t) for t in times])
     return 8 * jnp.finfo(largest.dtype).eps * largest
 

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, PyTree
 
-from ._base import AbstractFlow, Clock, Gaps, Scalar, Segment, rounding
+from ._base import AbstractFlow, Gaps, Limits, Scalar, Segment, Time
 
 
 class ClosedForm(AbstractFlow):
@@ -48,24 +48,20 @@ class ClosedForm(AbstractFlow):
         t: Scalar,
         z: PyTree,
         memory: PyTree,
-        bound: Scalar,
+        limits: Limits,
         alive: Bool[Array, " neurons"],
     ) -> Segment:
-        horizon = bound - t + rounding(bound, t)
-        waits = jnp.where(alive, model.crossing(z, horizon), jnp.inf)
-        times = jnp.minimum(t + waits, bound)
-        reach = waits < jnp.inf
-        time = jnp.min(jnp.where(reach, times, bound))
-        # Not the wait itself: state and time stay consistent under rounding.
-        step = time - t
+        waits = jnp.where(alive, model.crossing(z, limits.reach), jnp.inf)
+        first = jnp.min(waits)
+        length = jnp.where(first < jnp.inf, first, limits.room)
         return Segment(
-            time=time,
-            route=step,
-            end=self.advance(model, t, z, step),
-            crossed=reach & (times <= time),
-            jumped=jnp.min(waits) <= 0,
+            length=length,
+            route=length,
+            end=self.advance(model, t, z, length),
+            crossed=(waits < jnp.inf) & (waits <= first),
+            jumped=first <= 0,
             memory=memory,
         )
 
-    def advance(self, model: Any, t: Clock, z: PyTree, route: Clock) -> PyTree:
+    def advance(self, model: Any, t: Time, z: PyTree, route: Time) -> PyTree:
         return model.decayed(z, model.decay(route))

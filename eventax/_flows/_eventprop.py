@@ -26,7 +26,7 @@ import optimistix as optx
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._largest import largest
-from ._base import AbstractFlow, Gaps, Scalar, Segment
+from ._base import AbstractFlow, Gaps, Limits, Scalar, Segment
 
 # A state that forgets its past cannot be followed back in time for long: its error
 # grows as fast as it forgets. So the way between two events is divided, up to this many
@@ -172,8 +172,8 @@ class EventProp(AbstractFlow):
     ) -> tuple[Gaps, Gaps]:
         return self.flow.gap_rate(model, t, z, slope)
 
-    def alarm(self, model: Any, t: Scalar, z: PyTree) -> Gaps | None:
-        return self.flow.alarm(model, t, z)
+    def alarm(self, model: Any, z: PyTree) -> Gaps | None:
+        return self.flow.alarm(model, z)
 
     def ring(self, model: Any, z: PyTree, rings: Bool[Array, " neurons"]) -> PyTree:
         return self.flow.ring(model, z, rings)
@@ -192,10 +192,10 @@ class EventProp(AbstractFlow):
         t: Scalar,
         z: PyTree,
         memory: PyTree,
-        bound: Scalar,
+        limits: Limits,
         alive: Bool[Array, " neurons"],
     ) -> Segment:
-        return self.flow.find(model, t, z, memory, bound, alive)
+        return self.flow.find(model, t, z, memory, limits, alive)
 
     def advance(self, model: Any, t: Scalar, z: PyTree, route: Scalar) -> PyTree:
         params, static = eqx.partition(model, eqx.is_inexact_array)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optimistix as optx
 from jaxtyping import Array, Bool, PyTree
 
-from ._base import AbstractFlow, Gaps, Scalar, Segment, rounding
+from ._base import AbstractFlow, Gaps, Limits, Scalar, Segment, rounding
 from ._roots import first_rise
 from ._runge_kutta import Step, step_end, take_step
 
@@ -59,10 +59,18 @@ class Numerical(AbstractFlow):
     def remember(self, model: Any, t: Scalar, z: PyTree) -> Notes:
         first, state = jnp.asarray(self.stepsize, t.dtype), ()
         if self.controller is not None:
+            start = self._origin(t)
             end, state = self.controller.init(
-                self._terms(model), t, t + first, z, first, None, _call, self._order()
+                self._terms(model, t - start),
+                start,
+                start + first,
+                z,
+                first,
+                None,
+                _call,
+                self._order(),
             )
-            first = jnp.asarray(end - t, t.dtype)
+            first = jnp.asarray(end - start, t.dtype)
         state = jax.tree.map(jnp.asarray, state)
         largest = None
         if self.in_units:
@@ -82,10 +90,10 @@ class Numerical(AbstractFlow):
         t: Scalar,
         z: PyTree,
         memory: Notes,
-        bound: Scalar,
+        limits: Limits,
         alive: Bool[Array, " neurons"],
     ) -> Segment:
-        whole = bound - t
+        whole, furthest, quiet = limits
         step = jnp.minimum(jnp.minimum(memory.usual, memory.aim), whole)
         slope = model.slope(t, z)
         gap, rate = self.gap_rate(model, t, z, slope)
@@ -99,8 +107,8 @@ class Numerical(AbstractFlow):
         # A step aimed at a crossing ends there but for rounding, on either side.
         inner = jnp.where((inner > 1) & (end_gap >= 0), 1, inner)
         inner = jnp.where(rising & (inner <= 1), inner * step, jnp.inf)
-        # What rounding leaves uncertain about times here.
-        blur = rounding(t, tried)
+        # What rounding leaves uncertain of lengths here.
+        blur = rounding(quiet + step)
         reach = (1.0 if self._cubic_will_do() else NEAR) * step + blur
 
         if self.root_finder is not None:
@@ -112,7 +120,7 @@ class Numerical(AbstractFlow):
         away = -end_gap / jnp.where(end_rate > 0, end_rate, 1)  # from the step's end
         # Just behind the end counts too: the next step would start there. Behind the
         # bound only what rounding put there.
-        margin = blur + jnp.where(last, 0, NEAR**2 * step)
+        margin = jnp.where(last, furthest - whole, NEAR**2 * step + blur)
         behind = rising & (end_rate > 0) & (away > 0) & (away <= margin)
         waits = jnp.where(behind, step + away, inner)
         wait = jnp.min(waits)
@@ -121,19 +129,19 @@ class Numerical(AbstractFlow):
         spikes = keep & (wait < jnp.inf) & (wait >= step - reach)
         misses = keep & (wait < step - reach) & (step > 0)
         stays = jumped | misses | ~keep
-        end_time = jnp.where(last, bound, tried)
-        time = jnp.where(spikes, jnp.clip(t + wait, t, bound), end_time)
-        time = jnp.where(stays, t, time)
-        shift = jnp.where(spikes & ~stays, (time - t) - step, 0)
+        length = jnp.where(spikes, jnp.clip(wait, 0, furthest), step)
+        length = jnp.where(stays, 0, length)
+        shift = jnp.where(spikes & ~stays, length - step, 0)
         end = _between(z, slope, trial, step, shift)
         # A step that cannot be told from none: the state diverges.
         lost = ~keep & (usual <= blur)
-        # Nor one too short to move time, which would be taken for ever.
-        lost = lost | (~spikes & ~stays & (step > 0) & (time <= t))
+        # Nor one too short to be told from none, which would be taken for ever.
+        tiny = step <= jnp.finfo(step.dtype).eps * quiet
+        lost = lost | (~spikes & ~stays & ~last & tiny)
         aim = jnp.where(misses, jnp.maximum(wait, blur), jnp.inf)
         new = Notes(usual, aim, state, largest)
         return Segment(
-            time=jnp.where(lost, jnp.nan, time),
+            length=jnp.where(lost, jnp.nan, length),
             route=jnp.where(stays, 0, step + shift),
             end=jax.tree.map(lambda a, b: jnp.where(stays, a, b), z, end),
             crossed=jnp.where(jumped, above, spikes & (waits <= wait)),
@@ -163,9 +171,10 @@ class Numerical(AbstractFlow):
             units = model.units(largest)
             states = [jax.tree.map(jnp.divide, x, units) for x in states]
         before, after, error = states
+        start = self._origin(t)
         keep, start, end, _, state, _ = self.controller.adapt_step_size(
-            t,
-            t + step,
+            start,
+            start + step,
             before,
             after,
             None,
@@ -227,8 +236,16 @@ class Numerical(AbstractFlow):
             pick(there.end, trial.end), trial.error, pick(there.slope, trial.slope)
         )
 
-    def _terms(self, model: Any) -> diffrax.ODETerm:
-        return diffrax.ODETerm(lambda t, z, args: model.slope(t, z))
+    def _origin(self, t: Scalar) -> Scalar:
+        """Where a step is said to begin: at 0, where its length is most precise.
+
+        Other controllers may have times at which they want a step to end.
+        """
+        of_length = isinstance(self.controller, diffrax.PIDController)
+        return jnp.zeros_like(t) if of_length else t
+
+    def _terms(self, model: Any, origin: Scalar) -> diffrax.ODETerm:
+        return diffrax.ODETerm(lambda s, z, args: model.slope(origin + s, z))
 
     def _order(self) -> Any:
         return self.solver.error_order(None)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, PyTree
 
-from ._base import AbstractFlow, Clock, Gaps, Scalar, Segment, weighted_time
+from ._base import AbstractFlow, Gaps, Limits, Scalar, Segment, Time, weighted_time
 
 
 class Motion(NamedTuple):
@@ -17,10 +17,10 @@ class Motion(NamedTuple):
     flow: AbstractFlow
     model: Any
 
-    def slope(self, t: Clock, z: PyTree) -> PyTree:
+    def slope(self, t: Time, z: PyTree) -> PyTree:
         return self.flow.slope(self.model, t, z)
 
-    def gap(self, t: Clock, z: PyTree) -> Gaps:
+    def gap(self, t: Time, z: PyTree) -> Gaps:
         return self.flow.gap(self.model, t, z)
 
     def fire(self, z: PyTree, fired: Any) -> PyTree:
@@ -29,8 +29,8 @@ class Motion(NamedTuple):
     def receive(self, z: PyTree, sender: Any, rows: Any, reached: Any) -> PyTree:
         return self.flow.receive(self.model, z, sender, rows, reached)
 
-    def alarm(self, t: Clock, z: PyTree) -> Gaps | None:
-        return self.flow.alarm(self.model, t, z)
+    def alarm(self, z: PyTree) -> Gaps | None:
+        return self.flow.alarm(self.model, z)
 
     def ring(self, z: PyTree, rings: Any) -> PyTree:
         return self.flow.ring(self.model, z, rings)
@@ -59,10 +59,10 @@ class Pauses(AbstractFlow):
     def remember(self, model: Any, t: Scalar, z: PyTree) -> PyTree:
         return self.flow.remember(model.neuron, t, z.inner)
 
-    def slope(self, model: Any, t: Clock, z: PyTree) -> PyTree:
+    def slope(self, model: Any, t: Time, z: PyTree) -> PyTree:
         return model.slope(t, z, self._motion(model))
 
-    def gap(self, model: Any, t: Clock, z: PyTree) -> Gaps:
+    def gap(self, model: Any, t: Time, z: PyTree) -> Gaps:
         return model.gap(t, z, self._motion(model))
 
     def fire(self, model: Any, z: PyTree, fired: Bool[Array, " neurons"]) -> PyTree:
@@ -73,8 +73,8 @@ class Pauses(AbstractFlow):
     ) -> PyTree:
         return model.receive(z, sender, rows, reached, self._motion(model))
 
-    def alarm(self, model: Any, t: Clock, z: PyTree) -> Gaps | None:
-        return model.alarm(t, z, self._motion(model))
+    def alarm(self, model: Any, z: PyTree) -> Gaps | None:
+        return model.alarm(z, self._motion(model))
 
     def ring(self, model: Any, z: PyTree, rings: Bool[Array, " neurons"]) -> PyTree:
         return model.ring(z, rings, self._motion(model))
@@ -118,26 +118,26 @@ class Pauses(AbstractFlow):
         t: Scalar,
         z: PyTree,
         memory: PyTree,
-        bound: Scalar,
+        limits: Limits,
         alive: Bool[Array, " neurons"],
     ) -> Segment:
         awake = alive & ~(z.off > 0)
-        segment = self.flow.find(model.neuron, t, z.inner, memory, bound, awake)
+        segment = self.flow.find(model.neuron, t, z.inner, memory, limits, awake)
         length = self.flow.length(segment.route)
         return segment._replace(end=self._later(model, z, segment.end, length))
 
-    def advance(self, model: Any, t: Clock, z: PyTree, route: PyTree) -> PyTree:
+    def advance(self, model: Any, t: Time, z: PyTree, route: PyTree) -> PyTree:
         inner = self.flow.advance(model.neuron, t, z.inner, route)
         return self._later(model, z, inner, self.flow.length(route))
 
-    def _later(self, model: Any, z: PyTree, inner: PyTree, length: Clock) -> PyTree:
+    def _later(self, model: Any, z: PyTree, inner: PyTree, length: Time) -> PyTree:
         rest = None if z.rest is None else z.rest - z.off * length
         return z._replace(inner=model.hold(z, inner), rest=rest)
 
     def route(self, length: Scalar) -> PyTree:
         return self.flow.route(length)
 
-    def length(self, route: PyTree) -> Clock:
+    def length(self, route: PyTree) -> Time:
         return self.flow.length(route)
 
 
@@ -179,8 +179,8 @@ class Parallel(AbstractFlow):
     ) -> PyTree:
         return model.receive(z, sender, rows, reached, self._motions(model))
 
-    def alarm(self, model: Any, t: Scalar, z: PyTree) -> Gaps | None:
-        return model.alarm(t, z, self._motions(model))
+    def alarm(self, model: Any, z: PyTree) -> Gaps | None:
+        return model.alarm(z, self._motions(model))
 
     def ring(self, model: Any, z: PyTree, rings: Bool[Array, " neurons"]) -> PyTree:
         return model.ring(z, rings, self._motions(model))
@@ -191,29 +191,35 @@ class Parallel(AbstractFlow):
         t: Scalar,
         z: PyTree,
         memory: PyTree,
-        bound: Scalar,
+        limits: Limits,
         alive: Bool[Array, " neurons"],
     ) -> Segment:
         # Each one need not look further than the one before it.
         parts: list[Segment] = []
+        length = limits.room
         for m, part, notes, mine in zip(
             self._motions(model), z, memory, model.split(alive), strict=True
         ):
-            parts.append(m.flow.find(m.model, t, part, notes, bound, mine))
-            bound = parts[-1].time
-        time = bound
-        routes, ends, crossed = [], [], []
+            new = m.flow.find(m.model, t, part, notes, limits, mine)
+            # Also if it cannot go on.
+            ends = jnp.any(new.crossed) | ~(new.length >= limits.room)
+            length = jnp.where(ends, new.length, length)
+            room = jnp.minimum(limits.room, length)
+            reach = jnp.where(ends, new.length, limits.reach)
+            limits = limits._replace(room=room, reach=reach)
+            parts.append(new)
+        routes, ends, crossed, jumped = [], [], [], []
         for m, part, segment in zip(self._motions(model), z, parts, strict=True):
-            early = segment.time > time
-            route = m.flow.route(time - t)
+            there = segment.length == length
+            route = m.flow.route(length)
             end = m.flow.advance(m.model, t, part, route)
-            pick = lambda a, b, early=early: jnp.where(early, a, b)  # noqa: E731
+            pick = lambda a, b, there=there: jnp.where(there, b, a)  # noqa: E731
             routes.append(jax.tree.map(pick, route, segment.route))
             ends.append(jax.tree.map(pick, end, segment.end))
-            crossed.append(segment.crossed & ~early)
-        jumped = [part.jumped & (part.time <= time) for part in parts]
+            crossed.append(segment.crossed & there)
+            jumped.append(segment.jumped & there)
         return Segment(
-            time=time,
+            length=length,
             route=tuple(routes),
             end=tuple(ends),
             crossed=model.join(crossed),

@@ -32,7 +32,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
 from .._arguments import check_static
-from ._base import AbstractFlow, Gaps, Scalar, Segment, rounding
+from ._base import AbstractFlow, Gaps, Limits, Scalar, Segment
 
 Column = Float[Array, " neurons"]
 
@@ -173,13 +173,14 @@ class Riccati(AbstractFlow):
         t: Scalar,
         z: Diamond,
         memory: PyTree,
-        bound: Scalar,
+        limits: Limits,
         alive: Bool[Array, " neurons"],
     ) -> Segment:
         tau_m, _ = model.time_constants()
-        longest = self._reach(model, z, bound - t)
+        room, reach, quiet = limits
         # In this order NaN stays NaN, which the engine reports.
-        end = jnp.where(longest >= bound - t, bound, t + longest)
+        longest = self._reach(model, z, room)
+        last = jnp.where(longest >= room, reach, longest)
         near = 0.3 * jnp.sqrt(jnp.finfo(t.dtype).eps) * jnp.min(jnp.asarray(tau_m))
 
         def waits(there: Diamond) -> Column:
@@ -205,15 +206,16 @@ class Riccati(AbstractFlow):
         jumps = model.overrides("init_state", "input_spike", "reset_spiked")
         above = alive & (z.d >= 1) & jumps
         jumped = jnp.any(above)
-        spikes = (wait <= near) & (t + step + wait <= end + rounding(end, t))
-        time = jnp.where(spikes, jnp.clip(t + step + wait, t, end), end)
-        # A step too short to move time would be taken for ever.
-        stuck = ~spikes & (end <= t) & (bound > t)
+        spikes = (wait <= near) & (step + wait <= last)
+        length = jnp.where(spikes, jnp.clip(step + wait, 0, last), longest)
+        # A step too short to be told from none would be taken for ever.
+        stuck = ~spikes & (longest < room)
+        stuck = stuck & (longest <= jnp.finfo(t.dtype).eps * quiet)
         # What is left, too short for curvature to matter.
-        shift = jnp.where(jumped, 0, (time - t) - step)
-        slope = self.slope(model, time, there)
+        shift = jnp.where(jumped, 0, length - step)
+        slope = self.slope(model, t + length, there)
         return Segment(
-            time=jnp.where(jumped, t, jnp.where(stuck, jnp.nan, time)),
+            length=jnp.where(jumped, 0, jnp.where(stuck, jnp.nan, length)),
             route=Route(jnp.where(jumped, 0, step), shift),
             end=jax.tree.map(lambda x, dx: x + shift * dx, there, slope),
             crossed=jnp.where(jumped, above, spikes & (waits(there) <= wait)),

@@ -47,12 +47,14 @@ def take_step(
         tableau, diffrax.ButcherTableau
     ):
         return _explicit(tableau, field, t, z, slope, step)
-    terms = diffrax.ODETerm(lambda t, z, args: field(t, z))
-    state = solver.init(terms, t, t + step, z, None)
+    # From 0, where the length of the step is most precise.
+    terms = diffrax.ODETerm(lambda s, z, args: field(t + s, z))
+    zero = jnp.zeros_like(step)
+    state = solver.init(terms, zero, step, z, None)
     end, error, _, _, result = solver.step(
         terms,
-        t,
-        t + step,
+        zero,
+        step,
         z,
         None,
         state,

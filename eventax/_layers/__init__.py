@@ -1,12 +1,7 @@
-from ._gauges import Gauge, Highest, Integral
-from ._run import Layered, LayerPlan, run_layers, run_readout
+from ._run import Layered, LayerPlan, run_layers
 
 __all__ = [
-    "Gauge",
-    "Highest",
-    "Integral",
     "LayerPlan",
     "Layered",
     "run_layers",
-    "run_readout",
 ]

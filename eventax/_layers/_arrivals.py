@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.lax as lax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from .._flows import Clock
 
 
 class Arrivals(NamedTuple):
@@ -18,29 +21,29 @@ class Arrivals(NamedTuple):
     synaptic delays each neuron has an order of its own, a further axis.
     """
 
-    times: Float[Array, "entries ..."]
-    senders: Int[Array, "entries ..."]
+    times: Clock  # (entries_and_next, ...)
+    senders: Int[Array, "entries_and_next ..."]
     seen: Int[Array, "entries ..."] | None  # number of the observation, or -1
     joined: Bool[Array, " entries"] | None  # the next one comes before anything else
     length: Int[Array, ""]  # entries up to the last one used, of any neuron
 
 
 class Window(NamedTuple):
-    """Some consecutive entries, with the time at which the next one comes."""
+    """Some consecutive entries, and the next one's time and sender."""
 
-    times: Float[Array, "entries_and_next ..."]
-    senders: Int[Array, "entries ..."]
+    times: Clock  # (entries_and_next, ...)
+    senders: Int[Array, "entries_and_next ..."]
     seen: Int[Array, "entries ..."] | None
     joined: Bool[Array, " entries"] | None
 
 
 def in_order(
-    times: Float[Array, " spikes"],
+    times: Clock,
     senders: Int[Array, " spikes"],
-    observe_at: Float[Array, " observations"],
+    observe_at: Clock,
     delays: Float[Array, "senders neurons"] | None,
-    t0: Float[Array, ""],
-    t_end: Float[Array, ""],
+    start: Clock,
+    end: Clock,
     window: int,
     together: bool,
 ) -> Arrivals:
@@ -52,44 +55,49 @@ def in_order(
     and receivers have higher ones.
     """
     if delays is not None:
-        times = times[:, None] + delays[senders]
-        senders = jnp.broadcast_to(senders[:, None], times.shape)
-    used = times <= t_end
+        times = times.at((slice(None), None)).later(delays[senders])
+        senders = jnp.broadcast_to(senders[:, None], times.time.shape)
+    used = ~end.before(times)
     senders = jnp.where(used, senders, -1)
-    times = jnp.where(used, times, t_end)
+    times = jax.tree.map(lambda x, last: jnp.where(used, x, last), times, end)
+    own = times.time.shape[1:]  # axis of the neurons, where each has its own order
 
     def like(column: Any, dtype: Any) -> Array:
         """The same for each neuron, where each has an order of its own."""
         column = jnp.asarray(column, dtype)
-        column = column.reshape(-1, *[1] * (times.ndim - 1))
-        return jnp.broadcast_to(column, (column.shape[0], *times.shape[1:]))
+        column = column.reshape(-1, *[1] * len(own))
+        return jnp.broadcast_to(column, (column.shape[0], *own))
 
-    n_seen, seen = observe_at.shape[0], None
+    n_seen, seen = observe_at.time.shape[0], None
     if n_seen:
         numbers = like(np.arange(n_seen), jnp.int32)
         seen = jnp.concatenate([jnp.full(senders.shape, -1, jnp.int32), numbers])
         used = jnp.concatenate([used, like(np.ones(n_seen), bool)])
-        times = jnp.concatenate([times, like(observe_at, times.dtype)])
+        times = jax.tree.map(
+            lambda x, more: jnp.concatenate([x, like(more, x.dtype)]), times, observe_at
+        )
         nobody = like(np.full(n_seen, -1), senders.dtype)
         senders = jnp.concatenate([senders, nobody])
     if n_seen or delays is not None:
-        keys = jnp.where(used, lax.stop_gradient(times), jnp.inf)
-        order = jnp.argsort(keys, axis=0, stable=True)
-        times, senders = (jnp.take_along_axis(x, order, 0) for x in (times, senders))
+        keys = jnp.where(used, lax.stop_gradient(times.time), jnp.inf)
+        order = jnp.lexsort((times.rest, keys), axis=0)
+        times, senders = jax.tree.map(
+            lambda x: jnp.take_along_axis(x, order, 0), (times, senders)
+        )
         seen = None if seen is None else jnp.take_along_axis(seen, order, 0)
     length = 1 + jnp.max(jnp.sum(used, axis=0, dtype=jnp.int32))
-    n_rest = -(1 + times.shape[0]) % window
+    n_rest = -(1 + senders.shape[0]) % window
 
     def framed(x: Array, start: Any, end: Any, extra: int = 0) -> Array:
         rest = jnp.broadcast_to(jnp.asarray(end, x.dtype), (n_rest + extra,))
         return jnp.concatenate([like(start, x.dtype), x, like(rest, x.dtype)])
 
-    times = framed(times, t0, t_end, extra=1)
-    senders = framed(senders, -1, -1)
+    times = jax.tree.map(lambda x, a, b: framed(x, a, b, extra=1), times, start, end)
+    senders = framed(senders, -1, -1, extra=1)
     joined = None
     if together:
-        then = jnp.concatenate([senders[1:], senders[-1:]])
-        joined = (times[1:] == times[:-1]) & (senders >= 0) & (then >= 0)
+        same = (times.time[1:] == times.time[:-1]) & (times.rest[1:] == times.rest[:-1])
+        joined = same & (senders[:-1] >= 0) & (senders[1:] >= 0)
     return Arrivals(
         times=times,
         senders=senders,
@@ -107,8 +115,8 @@ def window_at(arrivals: Arrivals, number: Int[Array, ""], size: int) -> Window:
         return lax.dynamic_slice_in_dim(x, start, length, axis=0)
 
     return Window(
-        cut(arrivals.times, size + 1),
-        cut(arrivals.senders, size),
+        jax.tree.map(lambda x: cut(x, size + 1), arrivals.times),
+        cut(arrivals.senders, size + 1),
         None if arrivals.seen is None else cut(arrivals.seen, size),
         None if arrivals.joined is None else cut(arrivals.joined, size),
     )
@@ -126,8 +134,10 @@ def rows_of(
     return [jnp.take_along_axis(leaf, there, axis=0) for leaf in leaves]
 
 
-def pick(times: Float[Array, "entries ..."], k: Int[Array, " neurons"]) -> Array:
-    """The time of entry k, for each neuron its own."""
-    if times.ndim == 1:
-        return times[k]
-    return jnp.take_along_axis(times, k[None], axis=0)[0]
+def pick(entries: PyTree, k: Int[Array, " neurons"]) -> Any:
+    """Entry k, for each neuron its own."""
+
+    def own(x: Array) -> Array:
+        return x[k] if x.ndim == 1 else jnp.take_along_axis(x, k[None], axis=0)[0]
+
+    return jax.tree.map(own, entries)

@@ -162,7 +162,7 @@ class Gradient(NamedTuple):
 def room_for(task: Task, given: Given, n_blocks: int) -> Memory:
     """Of one sample, so many stacks of either kind."""
     lanes = begin(task, given).lanes
-    n, n_windows = lanes.t.shape[0], given.n_windows(task)
+    n, n_windows = lanes.entry.shape[0], given.n_windows(task)
     n_more = min(n_windows * task.sizes.spikes // ROUNDS, ROOM_FOR_STARTS // n)
     # What the last window needs is there in any case.
     n_kept = min((n_windows - 1) * ROUNDS_PER_WINDOW, ROOM_FOR_ROUNDS // n)
@@ -221,7 +221,8 @@ def pull_back(
     t = jnp.zeros_like(by.gauges[0] if by.gauges else given.senders[0][0])
     # Of the weights' batch, if they have one.
     senders = [jnp.where(jnp.zeros_like(w, bool), w, 0) for w in given.senders]
-    grad = Gradient(t, zeros.z0, by.gauges, zeros.params, senders, zeros.arrivals.times)
+    times = zeros.arrivals.times.time
+    grad = Gradient(t, zeros.z0, by.gauges, zeros.params, senders, times)
     grad = varying(grad, given, by, history)
 
     def unasked(window: Any) -> Any:
@@ -236,7 +237,7 @@ def pull_back(
     times = times.at[0].add(jnp.sum(grad.t) if times.ndim == 1 else grad.t)
     flow, gauges = task.layer
     model = task.model(given.params)
-    _, marks = jax.vjp(lambda z0: [g.start(flow, model, z0) for g in gauges], given.z0)
+    _, marks = jax.vjp(lambda z0: [g.point(flow, model, z0) for g in gauges], given.z0)
     (by_z0,) = marks(grad.gauges)
     z0 = jax.tree.map(jnp.add, grad.z, by_z0)
     memory = history._replace(rounds=rounds).memory
@@ -267,15 +268,16 @@ def _through(
 
         def again(params: Any, rows: Any, times: Any, t: Any, z: Any, gauges: Any):
             model = task.model(params)
-            here = window._replace(times=times)
-            start = lanes._replace(t=t, z=z, gauges=gauges)
+            here = window._replace(times=window.times._replace(time=times))
+            now = lanes.now._replace(time=t)
+            start = lanes._replace(now=now, z=z, gauges=gauges)
             there, passed = travel(layer, model, here, rows, start, None, halt.entry)
             new = land(layer, model, here, there, halt)
-            return new.t, new.z, new.gauges, passed
+            return new.now.time, new.z, new.gauges, passed
 
-        start = (lanes.t, lanes.z, lanes.gauges)
-        _, transposed = jax.vjp(again, given.params, rows, window.times, *start)
-        t = t + jnp.where(halt.fires, by.spikes.times[slot], 0)
+        start = (lanes.now.time, lanes.z, lanes.gauges)
+        _, transposed = jax.vjp(again, given.params, rows, window.times.time, *start)
+        t = t + jnp.where(halt.fires, by.spikes.times.time[slot], 0)
         seen = None
         if window.seen is not None:
             seen = _unsee(by.seen, window.seen)
@@ -292,14 +294,14 @@ def _through(
     moved = [jnp.any(x != 0) for x in jax.tree.leaves((grad.t, grad.z))]
     later = jnp.any(jnp.stack(moved)) | (asked == ALL)
     k = lax.while_loop(nothing, lambda k: k - 1, end - 1)
-    zero = jax.tree.map(jnp.zeros_like, (rows, window.times))
+    zero = jax.tree.map(jnp.zeros_like, (rows, window.times.time))
     carry = (grad.t, grad.z, grad.gauges, grad.params, *zero, k)
     carry = lax.while_loop(lambda carry: carry[-1] >= first, body, carry)
     t, z, gauges, params, by_rows, by_times, _ = carry
     start = number * task.sizes.window
     old = lax.dynamic_slice_in_dim(grad.times, start, by_times.shape[0])
     times = lax.dynamic_update_slice_in_dim(grad.times, old + by_times, start, 0)
-    places = jnp.maximum(window.senders, 0)
+    places = jnp.maximum(window.senders[:-1], 0)
     pairs = zip(grad.senders, by_rows, strict=True)
     # Rows of nobody are 0.
     put = add_in_batch if summed else add
@@ -311,8 +313,9 @@ def _last_asked(by: Outcome) -> Int[Array, ""]:
     """The last slot whose spike time has a cotangent; `ALL` if more is asked for."""
     if by.gauges or any(x.shape[0] > 1 for x in jax.tree.leaves(by.seen)):
         return jnp.asarray(ALL, jnp.int32)
-    slots = jnp.arange(by.spikes.times.shape[0] - 1, dtype=jnp.int32)
-    return jnp.max(slots, where=by.spikes.times[:-1] != 0, initial=-1)
+    times = by.spikes.times.time[:-1]
+    slots = jnp.arange(times.shape[0], dtype=jnp.int32)
+    return jnp.max(slots, where=times != 0, initial=-1)
 
 
 def _unsee(by: PyTree, which: Int[Array, "entries ..."]) -> PyTree:

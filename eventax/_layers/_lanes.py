@@ -15,9 +15,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._engine import ALARM, CROSSING, IDLE, JUMPED, PAUSE
-from .._flows import AbstractFlow, rounding
+from .._flows import AbstractFlow, Clock, Gauge, rounding
 from ._arrivals import Window, pick
-from ._gauges import Gauge
 
 Column = Float[Array, " neurons"]
 
@@ -25,7 +24,7 @@ Column = Float[Array, " neurons"]
 class Lanes(NamedTuple):
     """Where each neuron stands; entries of a window are numbered from 0."""
 
-    t: Column
+    now: Clock  # (neurons,)
     z: PyTree
     entry: Int[Array, " neurons"]  # the last one that has been applied
     gauges: list[Column]
@@ -36,7 +35,7 @@ class Halt(NamedTuple):
 
     entry: Int[Array, " neurons"]  # the last one applied, the window's size if past it
     kind: Int[Array, " neurons"]
-    step: Column  # from the entry, or from where it was if that is later
+    step: Column  # from where it was
 
     @property
     def fires(self) -> Bool[Array, " neurons"]:
@@ -66,13 +65,15 @@ def travel(
     the states before the entries that were passed on the way, 0 elsewhere, if the
     window has observations.
     """
-    flow, size = layer.flow, window.senders.shape[0]
+    flow, size = layer.flow, window.senders.shape[0] - 1
+    start, times = window.times.at(slice(-1)), window.times.at(slice(1, None))
+    near = _blur(times.time, window.senders[1:], start.until(times))
 
-    def stops(k: Any, t: Any, z: PyTree, end: PyTree, step: Any) -> Any:
+    def stops(k: Any, t: Any, z: PyTree, end: PyTree, step: Any, near: Blur) -> Any:
         if stop_at is not None:
             return stop_at == k
         assert live is not None
-        return live & _eventful(flow, model, t, z, end, step)
+        return live & _eventful(flow, model, t, z, end, step, near)
 
     def onward(t: Any, end: PyTree, step: Any) -> PyTree:
         """The same, with the derivative by the length of the way."""
@@ -81,28 +82,27 @@ def travel(
         return _moving(end, flow.slope(model, t + step, end), step)
 
     # First alone, to the next entry; who is past the window stays there.
-    inside = lanes.entry < size
-    then = pick(window.times, jnp.minimum(lanes.entry + 1, size))
-    step = jnp.where(inside, then - lanes.t, 0)
-    end = flow.advance(model, lanes.t, lanes.z, lax.stop_gradient(step))
-    end = onward(lanes.t, end, step)
-    halts = inside & stops(lanes.entry, lanes.t, lanes.z, end, step)
+    t, inside = lanes.now.time, lanes.entry < size
+    step, own = _ahead(window, lanes)
+    end = flow.advance(model, t, lanes.z, lax.stop_gradient(step))
+    end = onward(t, end, step)
+    halts = inside & stops(lanes.entry, t, lanes.z, end, step, own)
     go = inside & ~halts
     halted = jnp.where(halts, lanes.entry, size)
-    pieces = _of_pieces(layer, model, go, lanes.t, lanes.z, end, step)
+    pieces = _of_pieces(layer, model, go, t, lanes.z, end, step)
     gauges = _totals(layer, lanes.gauges, [x[None] for x in pieces])
     z = _where(go, end, lanes.z)
 
     # Then in step with all others.
     def body(carry: Any, entry: Any) -> Any:
         z, halted = carry
-        k, t, step, decay, sender, joined, own_rows = entry
+        k, t, step, near, decay, sender, joined, own_rows = entry
         on = (k > lanes.entry) & ((halted if stop_at is None else stop_at) >= k)
         seen = None if window.seen is None else _where(on, z, _zeros(z))
         z = flow.receive(model, z, k, own_rows, on & (sender >= 0))
         end = onward(t, flow.decayed(model, z, decay), step)
         if stop_at is None:
-            halts = on & stops(k, t, z, end, step)
+            halts = on & stops(k, t, z, end, step, near)
             halts = halts if joined is None else halts & ~joined
             halted = jnp.where(halts, k, halted)
             go = on & ~halts
@@ -111,14 +111,16 @@ def travel(
         piece = (go, t, z, end, step) if layer.gauges else None
         return (_where(go, end, _times_one(z, k)), halted), (seen, piece)
 
-    times = window.times if window.times.ndim > 1 else window.times[:, None]
-    steps = times[1:] - times[:-1]
+    single = window.senders.ndim == 1
+    column = lambda x: x[:, None] if single else x  # noqa: E731
+    steps = column(start.until(times))
     entries = (
         jnp.arange(size, dtype=jnp.int32),
-        times[:-1],
+        column(start.time),
         steps,
+        jax.tree.map(column, near),
         flow.decay(model, lax.stop_gradient(steps)),
-        window.senders,
+        window.senders[:-1],
         window.joined,
         rows,
     )
@@ -132,12 +134,52 @@ def travel(
         # All at once, which is faster than one at a time.
         pieces = jax.vmap(lambda way: _of_pieces(layer, model, *way))(ways)
         gauges = _totals(layer, gauges, pieces)
-    t = jnp.where(halted == lanes.entry, lanes.t, pick(window.times, halted))
-    return Lanes(t, z, halted, gauges), seen
+    still = halted == lanes.entry
+    now = _where(still, lanes.now, pick(window.times, halted))
+    return Lanes(now, z, halted, gauges), seen
+
+
+class Blur(NamedTuple):
+    """How much later than an entry something may be that comes before it."""
+
+    spike: Any
+    alarm: Any
+
+
+def _blur(t: Any, senders: Any, step: Any) -> Blur:
+    """Before entries at t with these senders, a way of length `step` from here.
+
+    As in the general engine: an arrival comes after what rounding cannot tell from it,
+    and what the user names by one number after what this number cannot tell apart.
+    """
+    there = rounding(t)
+    # An entry that is reached already waits for nothing that is yet to come.
+    spike = jnp.where(step > 0, rounding(step) + jnp.where(senders < 0, there, 0), 0)
+    return lax.stop_gradient(Blur(spike, there))
+
+
+def _ahead(window: Window, lanes: Lanes) -> tuple[Column, Blur]:
+    """Length of the way to the next entry, and its blur; 0 for who is past the window.
+
+    A neuron may have come after the entry, within rounding.
+    """
+    size = window.senders.shape[0] - 1
+    inside = lanes.entry < size
+    k = jnp.minimum(lanes.entry + 1, size)
+    then, sender = pick((window.times, window.senders), k)
+    way = jnp.where(inside, lanes.now.until(then), 0)
+    step = way + lax.stop_gradient(jnp.maximum(way, 0) - way)
+    return step, _blur(then.time, sender, step)
 
 
 def _eventful(
-    flow: AbstractFlow, model: Any, t: Any, z: PyTree, end: PyTree, step: Any
+    flow: AbstractFlow,
+    model: Any,
+    t: Any,
+    z: PyTree,
+    end: PyTree,
+    step: Any,
+    near: Blur,
 ) -> Bool[Array, " neurons"]:
     """Whether a neuron may reach threshold between z and `end`, or wakes up.
 
@@ -148,35 +190,39 @@ def _eventful(
     gap, rate = flow.gap_rate(model, t, z, flow.slope(model, t, z))
     later = t + step
     gap_end, rate_end = flow.gap_rate(model, later, end, flow.slope(model, later, end))
-    ends = jnp.maximum(gap, gap_end)
+    # Within rounding after the end: more than what `find` will go by.
+    soon = gap_end + 2 * near.spike * jnp.maximum(rate_end, 0)
+    ends = jnp.maximum(gap, soon)
     turns = (rate > 0) & (rate_end < 0) & (ends < 0)
     fall = jnp.where(turns, 2 * (rate - rate_end), 1)
     # One quotient at the end: XLA does not compute a division again for each of those
     # who use it, but would do so with all else.
     bound = jnp.where(turns, gap * fall + rate * rate * step, ends) / fall
     may = bound >= 0
-    alarm = flow.alarm(model, t, z)
-    return may if alarm is None else may | (alarm <= later)
+    alarm = flow.alarm(model, z)
+    return may if alarm is None else may | (alarm <= step + near.alarm)
 
 
 def find(
     layer: Layer, model: Any, window: Window, lanes: Lanes, live: Bool[Array, ...]
 ) -> Halt:
     """What happens to lanes after the entry at which they were halted."""
-    flow, size = layer.flow, window.senders.shape[0]
-    inside = lanes.entry < size
-    until = pick(window.times, jnp.minimum(lanes.entry + 1, size))
-    room = jnp.where(inside, until - lanes.t, 0)
-    wait = flow.waits(model, lanes.z, room + rounding(lanes.t, until))
+    flow, inside = layer.flow, lanes.entry < window.senders.shape[0] - 1
+    room, near = _ahead(window, lanes)
+    wait = flow.waits(model, lanes.z, room + near.spike)
     wait = jnp.where(inside & live, wait, jnp.inf)
-    alarm = flow.alarm(model, lanes.t, lanes.z)
-    rest = jnp.full_like(wait, jnp.inf) if alarm is None else alarm - lanes.t
+    alarm = flow.alarm(model, lanes.z)
+    rest = jnp.full_like(wait, jnp.inf) if alarm is None else alarm
     first = wait <= rest
     kind = jnp.where(inside, PAUSE, IDLE)
-    kind = jnp.where(inside & (rest <= room), ALARM, kind)
+    rings = inside & (rest <= room + near.alarm)
+    kind = jnp.where(rings, ALARM, kind)
     kind = jnp.where((wait < jnp.inf) & first, CROSSING, kind)
     kind = jnp.where(wait <= 0, JUMPED, kind)
-    return Halt(lanes.entry, kind.astype(jnp.int32), jnp.minimum(wait, room))
+    step = jnp.where(kind == CROSSING, wait, jnp.where(rings, rest, room))
+    # Pauses of those who hear it are over for an arrival.
+    step = jnp.where(kind == ALARM, jnp.minimum(rest, room), step)
+    return Halt(lanes.entry, kind.astype(jnp.int32), jnp.where(wait <= 0, 0, step))
 
 
 def land(layer: Layer, model: Any, window: Window, lanes: Lanes, halt: Halt) -> Lanes:
@@ -185,23 +231,23 @@ def land(layer: Layer, model: Any, window: Window, lanes: Lanes, halt: Halt) -> 
     As in the engine's own `land`: the moment of a crossing is a constant and has one
     Newton correction, 0 in value, whose derivative is that of the spike time.
     """
-    flow, size = layer.flow, window.senders.shape[0]
-    t, z = lanes.t, lanes.z
-    until = pick(window.times, jnp.minimum(lanes.entry + 1, size))
-    crosses, wakes = halt.kind == CROSSING, halt.kind == ALARM
-    step = jnp.where(crosses, halt.step, 0)
-    step = jnp.where(halt.kind == PAUSE, until - t, step)
-    alarm = flow.alarm(model, t, z)
+    flow, (now, z) = layer.flow, lanes[:2]
+    t = now.time
+    way, _ = _ahead(window, lanes)
+    goes, wakes = halt.kind == PAUSE, halt.kind == ALARM
+    # Whose length has a derivative by where it ends.
+    step = halt.step + jnp.where(goes, _without_value(way), 0)
+    alarm = flow.alarm(model, z)
     if alarm is not None:
-        step = jnp.where(wakes, jnp.where(wakes, alarm, t) - t, step)
+        step = step + jnp.where(wakes, _without_value(jnp.where(wakes, alarm, 0)), 0)
     end = flow.advance(model, t, z, step)
     slope = flow.slope(model, t + step, end)
     gap, rate = flow.gap_rate(model, t + step, end, slope)
     rate = lax.stop_gradient(rate)
     # A tangential crossing has no derivative; it counts as one that does not move.
-    moves = crosses & (rate > jnp.finfo(rate.dtype).tiny ** 0.5)
-    newton = jnp.where(moves, -gap / jnp.where(moves, rate, 1), 0)
-    newton = newton - lax.stop_gradient(newton)
+    moves = halt.kind == CROSSING
+    moves = moves & (rate > jnp.finfo(rate.dtype).tiny ** 0.5)
+    newton = _without_value(jnp.where(moves, -gap / jnp.where(moves, rate, 1), 0))
     step = step + newton
     end = jax.tree.map(lambda x, dx: x + dx * newton, end, slope)
     pieces = _of_pieces(layer, model, True, t, z, end, step)
@@ -209,15 +255,28 @@ def land(layer: Layer, model: Any, window: Window, lanes: Lanes, halt: Halt) -> 
     end = flow.fire(model, end, halt.fires)
     if alarm is not None:
         end = flow.ring(model, end, wakes)
-    return Lanes(t + step, end, lanes.entry, gauges)
+    size = window.senders.shape[0] - 1
+    there = pick(window.times, jnp.minimum(lanes.entry + 1, size))
+    # Exactly there, lest a rest of the way be left.
+    arrives = goes & (halt.step > 0)
+    now = _where(arrives, there, now.later(step))
+    return Lanes(now, end, lanes.entry, gauges)
+
+
+def _without_value(x: Array) -> Array:
+    """0 with the derivative of x."""
+    return x - lax.stop_gradient(x)
 
 
 def _of_pieces(layer: Layer, model: Any, go: Any, *piece: Any) -> list[Column]:
-    """What a piece of the way of those who `go` adds to each gauge."""
-    return [
-        jnp.where(go, gauge.piece(layer.flow, model, *piece), gauge.nothing)
-        for gauge in layer.gauges
-    ]
+    """What a piece of the way of those who `go`, and its start, add to each gauge."""
+    _, z, *_ = piece
+
+    def number(gauge: Gauge) -> Column:
+        start = gauge.point(layer.flow, model, z)
+        return gauge.add(start, gauge.piece(layer.flow, model, *piece))
+
+    return [jnp.where(go, number(gauge), gauge.nothing) for gauge in layer.gauges]
 
 
 def _totals(

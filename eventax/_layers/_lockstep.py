@@ -10,6 +10,7 @@ import jax.lax as lax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
+from .._flows import Clock
 from .._varying import varying
 from ._back import History, Memory, Notes, Outcome, no_history, pull_back, room_for
 from ._derivative import Operation
@@ -26,7 +27,8 @@ def simulate_layer(task: Task, given: Given) -> Outcome:
 
     def whole(weights: list[Array], inputs: Any, fixed: Any) -> Given:
         params, z0, times = inputs
-        return Given(params, weights, z0, fixed._replace(times=times))
+        rest = fixed.times.rest
+        return Given(params, weights, z0, fixed._replace(times=Clock(times, rest)))
 
     def run(*args: Any) -> list[Array]:
         return jax.tree.leaves(_run(task, whole(*args)))
@@ -56,8 +58,9 @@ def simulate_layer(task: Task, given: Given) -> Outcome:
     shapes, form = jax.tree.flatten(jax.eval_shape(lambda: _run(task, given)))
     lanes = given.senders[0].shape[1]
     operation = Operation(run, shapes, forth, memory, pull, work, lanes)
-    inputs = (given.params, given.z0, given.arrivals.times)
-    fixed = given.arrivals._replace(times=None)
+    times = given.arrivals.times
+    inputs = (given.params, given.z0, times.time)
+    fixed = given.arrivals._replace(times=times._replace(time=None))
     return jax.tree.unflatten(form, operation(given.senders, inputs, fixed))
 
 

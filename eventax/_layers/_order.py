@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+import equinox.internal as eqxi
 import jax.lax as lax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from .._flows import Clock
 from .._largest import largest
 
 SORTS = 4  # of different lengths
@@ -21,7 +23,7 @@ except ImportError:  # an older JAX
 
 
 def by_time(
-    times: Float[Array, " spikes"],
+    times: Clock,
     senders: Int[Array, " spikes"],
     n_senders: int,
     number: Int[Array, ""] | None = None,
@@ -34,12 +36,13 @@ def by_time(
     times = lax.stop_gradient(times)
     if number is None:
         return _sorted(times, senders, n_senders)
-    n = times.shape[0]
+    n = senders.shape[0]
     lengths = [-(-n // FEWER**k) for k in range(SORTS)]
 
     def first(length: int) -> Any:
-        def sort(times: Array, senders: Array) -> Array:
-            order = _sorted(times[:length], senders[:length], n_senders)
+        def sort(times: Clock, senders: Array) -> Array:
+            few = times.at(slice(length))
+            order = _sorted(few, senders[:length], n_senders)
             rest = jnp.arange(length, n, dtype=order.dtype)
             return jnp.concatenate([order, rest])
 
@@ -51,13 +54,45 @@ def by_time(
 
 
 def _sorted(
-    times: Float[Array, " spikes"], senders: Int[Array, " spikes"], n_senders: int
+    times: Clock, senders: Int[Array, " spikes"], n_senders: int
 ) -> Int[Array, " spikes"]:
-    n = times.shape[0]
+    n = senders.shape[0]
     places = jnp.arange(n, dtype=jnp.int32)
-    if times.dtype == jnp.float32 and n_senders * n < 2**31:
-        return _by_packed_keys(times, senders * n + places, n)
-    return lax.sort((times, senders, places), num_keys=2)[2]
+    if senders.shape == (0,):
+        return places
+    if times.time.dtype == jnp.float32 and n_senders * n < 2**31:
+        order = _by_packed_keys(times.time, senders * n + places, n)
+        return _by_rests(order, times)
+    return lax.sort((*times, senders, places), num_keys=3)[3]
+
+
+def _by_rests(order: Int[Array, " spikes"], times: Clock) -> Int[Array, " spikes"]:
+    """The order, in which only what is left of equal times may be out of order.
+
+    Few of them are: neighbours change places until none has to.
+    """
+    time, rest = times.at(order)
+    equal = time[1:] == time[:-1]
+    odd = jnp.arange(equal.shape[0]) % 2 == 1
+
+    def wrong(rest: Array) -> Array:
+        return equal & (rest[1:] < rest[:-1])
+
+    def swap(values: Array, pairs: Array) -> Array:
+        next_one, one_before = jnp.roll(values, -1), jnp.roll(values, 1)
+        values = jnp.where(jnp.pad(pairs, (0, 1)), next_one, values)
+        return jnp.where(jnp.pad(pairs, (1, 0)), one_before, values)
+
+    def body(carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        for half in (odd, ~odd):
+            pairs = wrong(carry[1]) & half
+            carry = swap(carry[0], pairs), swap(carry[1], pairs)
+        return carry
+
+    def cond(carry: tuple[Array, Array]) -> Array:
+        return eqxi.unvmap_any(wrong(carry[1]))
+
+    return lax.while_loop(cond, body, (order, rest))[0]
 
 
 def _by_packed_keys(

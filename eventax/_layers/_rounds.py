@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._engine import IDLE
+from .._flows import Clock
 from .._stack import Stack
 from .._varying import varying
 from ._arrivals import Arrivals, Window, rows_of, window_at
@@ -57,7 +58,7 @@ class Given(NamedTuple):
     arrivals: Arrivals
 
     def n_windows(self, task: Task) -> int:
-        return self.arrivals.senders.shape[0] // task.sizes.window
+        return (self.arrivals.senders.shape[0] - 1) // task.sizes.window
 
 
 class Tally(NamedTuple):
@@ -71,7 +72,7 @@ class Tally(NamedTuple):
 class Spikes(NamedTuple):
     """Spikes in the order in which they were found; the last slot is scrap."""
 
-    times: Float[Array, " slots"]  # inf where there is none
+    times: Clock  # (slots,) inf where there is none
     neurons: Int[Array, " slots"]
     first: Int[Array, " neurons"]  # slot of each neuron's first spike
 
@@ -99,15 +100,17 @@ def begin(task: Task, given: Given) -> Progress:
     flow, gauges = task.layer
     sizes, model = task.sizes, task.model(given.params)
     n = given.senders[0].shape[1]
-    t = jnp.broadcast_to(given.arrivals.times[0], (n,))
-    marks = [gauge.start(flow, model, given.z0) for gauge in gauges]
-    zero = jnp.zeros((n,), jnp.int32)
+    first = given.arrivals.times.at(0)
+    now = jax.tree.map(lambda x: jnp.broadcast_to(x, (n,)), first)
+    marks = [gauge.point(flow, model, given.z0) for gauge in gauges]
+    zero, dtype = jnp.zeros((n,), jnp.int32), first.time.dtype
+    never = jnp.full((sizes.room + 1,), jnp.inf, dtype)
     start = Progress(
         jnp.zeros((), jnp.int32),
-        Lanes(t, given.z0, zero - 1, marks),
-        Tally(jnp.zeros((), jnp.int32), zero, jnp.full((), jnp.inf, t.dtype)),
+        Lanes(now, given.z0, zero - 1, marks),
+        Tally(jnp.zeros((), jnp.int32), zero, jnp.full((), jnp.inf, dtype)),
         Spikes(
-            times=jnp.full((sizes.room + 1,), jnp.inf, t.dtype),
+            times=Clock(never, jnp.zeros_like(never)),
             neurons=jnp.full((sizes.room + 1,), -1, jnp.int32),
             first=zero + sizes.room,
         ),
@@ -127,7 +130,7 @@ def unfinished(task: Task, given: Given, progress: Progress) -> Bool[Array, ""]:
 def load(task: Task, given: Given, number: Any) -> tuple[Window, list[Array]]:
     """The window of that number, and what its entries bring to each neuron."""
     window = window_at(given.arrivals, number, task.sizes.window)
-    return window, rows_of(given.senders, window.senders)
+    return window, rows_of(given.senders, window.senders[:-1])
 
 
 def a_round(lanes: Lanes) -> Round:
@@ -153,16 +156,16 @@ def run_stretch(
 
     def body(carry: Any) -> Any:
         lanes, tally, spikes, seen, rounds, k, _ = carry
-        live = (lanes.t <= tally.limit) & (tally.fired < most)
+        live = (lanes.now.time <= tally.limit) & (tally.fired < most)
         there, passed = travel(layer, model, window, rows, lanes, live)
         some = eqxi.unvmap_any(there.entry < size)
 
         def happens(there: Lanes, tally: Tally, spikes: PyTree) -> Any:
             halt = find(layer, model, window, there, live)
             new = land(layer, model, window, there, halt)
-            slot, new_tally = _counted(tally, room, new.t, halt.fires)
+            slot, new_tally = _counted(tally, room, new.now.time, halt.fires)
             if spikes is not None:
-                spikes = _write(spikes, slot, new.t, halt.fires & (tally.fired == 0))
+                spikes = _write(spikes, slot, new.now, halt.fires & (tally.fired == 0))
             return new, halt, slot, new_tally, spikes
 
         def nothing(there: Lanes, tally: Tally, spikes: PyTree) -> Any:
@@ -197,7 +200,7 @@ def run_stretch(
 
 
 def _nowhere(lanes: Lanes) -> Halt:
-    return Halt(lanes.entry, jnp.full_like(lanes.entry, IDLE), 0 * lanes.t)
+    return Halt(lanes.entry, jnp.full_like(lanes.entry, IDLE), 0 * lanes.now.time)
 
 
 def _counted(
@@ -220,14 +223,14 @@ def _counted(
 def _write(
     spikes: Spikes,
     slot: Int[Array, " neurons"],
-    t: Column,
+    now: Clock,
     first: Bool[Array, " neurons"],
 ) -> Spikes:
     """With spikes in these slots, some of which are their neurons' first."""
-    neurons = jnp.arange(t.shape[0], dtype=jnp.int32)
+    neurons = jnp.arange(slot.shape[0], dtype=jnp.int32)
     # The scrap slot is written by many; nobody reads it.
     return Spikes(
-        times=spikes.times.at[slot].set(t),
+        times=jax.tree.map(lambda x, new: x.at[slot].set(new), spikes.times, now),
         neurons=spikes.neurons.at[slot].set(neurons),
         first=jnp.where(first, slot, spikes.first),
     )

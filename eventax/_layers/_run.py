@@ -9,7 +9,7 @@ import jax
 import jax.lax as lax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from .._engine import (
     NOT_FINITE,
@@ -22,11 +22,9 @@ from .._engine import (
     faults,
     messages_by_status,
 )
-from .._flows import AbstractFlow
-from .._spikes import Spikes
+from .._flows import AbstractFlow, Clock, Events, Gauge
 from ._arrivals import in_order
 from ._back import Outcome
-from ._gauges import Gauge
 from ._lanes import Layer
 from ._lockstep import simulate_layer
 from ._order import by_time
@@ -62,19 +60,23 @@ class Layered(NamedTuple):
 class Train(NamedTuple):
     """Spikes of a layer in order of time, at one time by neuron."""
 
-    times: Float[Array, " spikes"]
+    times: Clock  # (spikes,)
     neurons: Int[Array, " spikes"]  # from 0 within the layer
+
+    def at(self, places: Any) -> Train:
+        """Those at these places."""
+        return Train(self.times.at(places), self.neurons[places])
 
 
 def run_layers(
     settings: Settings,
     plans: tuple[LayerPlan, ...],
     model: Any,
-    inputs: Spikes,
+    inputs: Events,
     delays: tuple[Array | None, Array | None],
     *,
-    t_end: Float[Array, ""] | None = None,
-    observe_at: Float[Array, " observations"] | None = None,
+    t_end: Clock | None = None,
+    observe_at: Clock | None = None,
     gauges: tuple[Gauge, ...] = (),
     once: bool = False,
     record: bool = False,
@@ -84,19 +86,21 @@ def run_layers(
     `delays` are synaptic and axonal ones. With `once` only first spikes of the last
     layer are asked for, and events after the latest of them do not count.
     """
-    dtype = inputs.times.dtype
-    t0 = jnp.asarray(settings.t0, dtype)
+    dtype = inputs.times.time.dtype
+    start, nothing = Clock.of(settings.t0, dtype), Clock.of(np.zeros(0), dtype)
     if t_end is None:
-        t_end = jnp.asarray(settings.max_time, dtype)
+        t_end = Clock.of(settings.max_time, dtype)
     if observe_at is None:
-        observe_at = jnp.zeros((0,), dtype)
-    fault = faults(settings, inputs, observe_at, t_end, *delays)
+        observe_at = nothing
+    end, given = t_end.time, inputs.times.time
+    fault = faults(settings, inputs.spikes, observe_at.time, end, *delays)
     # A sample at fault has no events.
-    usable = (fault == OK) & (inputs.times >= t0) & (inputs.times <= t_end)
-    times = jnp.where(usable, inputs.times, jnp.inf)
+    usable = (fault == OK) & (given >= start.time) & (given <= end)
+    arrivals = jnp.where(usable, given, jnp.inf)
+    rest = jnp.where(usable, inputs.times.rest, 0)
     n_senders, n_neurons = settings.wmask.shape
-    train = _in_order(times, jnp.asarray(inputs.channels), n_senders - n_neurons)
-    nothing = jnp.zeros((0,), dtype)
+    in_size = n_senders - n_neurons
+    train = _in_order(Train(Clock(arrivals, rest), inputs.channels), in_size)
     outcomes, trains = [], []
     limit = jnp.full((), jnp.inf, dtype)
     for number, plan in enumerate(plans):
@@ -110,7 +114,7 @@ def run_layers(
             [_rows(leaf, plan.senders) for leaf in part.sender_leaves()],
             train,
             (None if synaptic is None else synaptic[:, plan.neurons], axonal),
-            t0,
+            start,
             t_end,
             observe_at if last else nothing,
             gauges if last else (),
@@ -118,15 +122,15 @@ def run_layers(
             together=number > 0 and synaptic is None and axonal is None,
         )
         if not (once and last):
-            train, limit = _sorted(outcome, plan.size, settings.max_events, limit)
+            train, limit = _sorted(outcome, plan.size, settings.max_events, limit, end)
         outcomes.append(outcome)
         trains.append(train)
     spikes, fired = outcomes[-1].spikes, outcomes[-1].tally.fired > 0
-    first = jnp.where(fired, spikes.times[spikes.first], jnp.inf)
-    stop = jnp.asarray(t_end)
+    first = _at_most(spikes.times.time[spikes.first], end)
+    first, stop = jnp.where(fired, first, jnp.inf), end
     if once:
         stop = jnp.where(jnp.all(fired), jnp.max(first), stop)
-    status = _verdict(settings, fault, times, outcomes, trains, limit, stop, once)
+    status = _verdict(settings, fault, arrivals, outcomes, trains, limit, stop, once)
     run = _joined(settings, plans, trains) if record else _last(plans, trains)
     seen = jax.tree.map(lambda x: x[:-1], outcomes[-1].seen)
     flow, part = plans[-1].flow, model.part(settings.wmask.shape[1], plans[-1].neurons)
@@ -134,51 +138,8 @@ def run_layers(
     messages = messages_by_status(settings)
     # All of it: a program may use any part alone.
     done = Layered(first, run, outcomes[-1].gauges)
-    activity = _activity(plans, trains, outcomes, times)
+    activity = _activity(plans, trains, outcomes, arrivals)
     return checked(done, status, messages, activity, settings.max_events)
-
-
-def run_readout(
-    settings: Settings,
-    flow: AbstractFlow,
-    model: Any,
-    mask: Bool[np.ndarray, "senders readouts"],
-    inputs: Spikes,
-    spikes: Run,
-    delays: Float[Array, "senders readouts"] | None,
-    gauges: tuple[Gauge, ...],
-) -> list[Float[Array, " readouts"]]:
-    """Gauges of some neurons of any network, all of whose spikes are known.
-
-    `model` is the population of these neurons.
-    """
-    dtype = inputs.times.dtype
-    n_senders, n_readouts = mask.shape
-    n_neurons = settings.wmask.shape[1]
-    times = jnp.concatenate([spikes.times, inputs.times])
-    senders = jnp.concatenate(
-        [jnp.maximum(spikes.neurons, 0), n_neurons + inputs.channels]
-    )
-    order = by_time(times, senders, n_senders)
-    t0, t_end = jnp.asarray([settings.t0, settings.max_time], dtype)
-    plan = LayerPlan(0, n_readouts, 0, n_senders, flow)
-    outcome = _run_layer(
-        settings,
-        plan,
-        model,
-        [jnp.where(mask, leaf, 0) for leaf in model.sender_leaves()],
-        Train(times[order], senders[order]),
-        (delays, None),
-        t0,
-        t_end,
-        jnp.zeros((0,), dtype),
-        gauges,
-        once=False,
-        together=False,
-    )
-    status = jnp.where(outcome.broken, NOT_FINITE, OK)
-    messages = messages_by_status(settings)
-    return checked(outcome.gauges, status, messages)
 
 
 def _run_layer(
@@ -188,9 +149,9 @@ def _run_layer(
     rows: list[Float[Array, "senders neurons"]],
     train: Train,
     delays: tuple[Array | None, Array | None],
-    t0: Array,
-    t_end: Array,
-    observe_at: Array,
+    start: Clock,
+    end: Clock,
+    observe_at: Clock,
     gauges: tuple[Gauge, ...],
     once: bool,
     together: bool,
@@ -199,14 +160,14 @@ def _run_layer(
     synaptic, axonal = delays
     times, senders = train
     if axonal is not None:
-        times = times + axonal[senders]
+        times = times.later(axonal[senders])
         if synaptic is None:
             order = by_time(times, senders, plan.n_senders)
-            times, senders = times[order], senders[order]
-    n_known = times.shape[0] + observe_at.shape[0] + 1
+            times, senders = Train(times, senders).at(order)
+    n_known = senders.shape[0] + observe_at.time.shape[0] + 1
     window = _window(n_known)
     arrivals = in_order(
-        times, senders, observe_at, synaptic, t0, t_end, window, together
+        times, senders, observe_at, synaptic, start, end, window, together
     )
     z0 = plan.flow.enter(model, model.init_state(plan.size))
     params, static = eqx.partition(model, eqx.is_array)
@@ -217,7 +178,7 @@ def _run_layer(
         # A layer may fire more often than is allowed after the time that counts.
         room=plan.size if once else most + 2 * plan.size,
         spikes=1 if once else most + 1,
-        observations=observe_at.shape[0],
+        observations=observe_at.time.shape[0],
     )
     task = Task(Layer(plan.flow, gauges), static, sizes)
     return simulate_layer(task, Given(params, rows, z0, arrivals))
@@ -238,29 +199,35 @@ def _window(n_known: int) -> int:
     return min(32, n_known)
 
 
-def _in_order(
-    times: Float[Array, " spikes"], channels: Int[Array, " spikes"], in_size: int
-) -> Train:
-    order = by_time(times, channels, in_size)
-    return Train(times[order], channels[order])
+def _in_order(train: Train, in_size: int) -> Train:
+    return train.at(by_time(*train, in_size))
 
 
 def _sorted(
-    outcome: Outcome, n_neurons: int, most: int, limit: Array
+    outcome: Outcome, n_neurons: int, most: int, limit: Array, end: Array
 ) -> tuple[Train, Array]:
     """The earliest spikes in order, no more than `most`, and up to when all are known.
 
     One more tells that there are too many.
     """
     tally, spikes = outcome.tally, outcome.spikes
-    times, neurons = spikes.times[:-1], spikes.neurons[:-1]
-    senders = jnp.maximum(neurons, 0)
-    order = by_time(times, senders, n_neurons, tally.number)[: most + 1]
+    found = Train(spikes.times, spikes.neurons).at(slice(-1))
+    senders = jnp.maximum(found.neurons, 0)
+    order = by_time(found.times, senders, n_neurons, tally.number)[: most + 1]
     limit = jnp.minimum(limit, tally.limit)
     if order.shape[0] > most:
-        limit = jnp.minimum(limit, lax.stop_gradient(times[order[-1]]))
+        limit = jnp.minimum(limit, lax.stop_gradient(found.times.time[order[-1]]))
         order = order[:-1]
-    return Train(times[order], neurons[order]), limit
+    train = found.at(order)
+    # A spike within rounding after the end counts, and is not shown after it.
+    times = train.times
+    shown = jnp.where(train.neurons >= 0, _at_most(times.time, end), jnp.inf)
+    return train._replace(times=times._replace(time=shown)), limit
+
+
+def _at_most(times: Array, end: Array) -> Array:
+    """No later than `end`; their derivatives stay."""
+    return times + lax.stop_gradient(jnp.minimum(times, end) - times)
 
 
 def _verdict(
@@ -276,7 +243,7 @@ def _verdict(
     """The status of the whole simulation."""
     events = jnp.sum(inputs <= stop)
     for train in trains[: len(trains) - once]:
-        events = events + jnp.sum(train.times <= stop)
+        events = events + jnp.sum(train.times.time <= stop)
     if once:
         events = events + jnp.sum(outcomes[-1].tally.fired > 0)
     many = (events > settings.max_events) | (limit <= stop)
@@ -294,29 +261,31 @@ def _activity(
 ) -> Activity:
     """All spikes that were found."""
     known = [*trains[:-1], outcomes[-1].spikes]
-    times = jnp.concatenate([train.times for train in known])
+    times = jnp.concatenate([train.times.time for train in known])
     pairs = zip(plans, known, strict=True)
     neurons = [jnp.where(t.neurons < 0, -1, p.first + t.neurons) for p, t in pairs]
     return Activity(times, jnp.concatenate(neurons), inputs)
 
 
 def _last(plans: tuple[LayerPlan, ...], trains: list[Train]) -> Run:
-    return _as_run(trains[-1].times, plans[-1].first + trains[-1].neurons)
+    return _as_run(trains[-1].times.time, plans[-1].first + trains[-1].neurons)
 
 
 def _joined(
     settings: Settings, plans: tuple[LayerPlan, ...], trains: list[Train]
 ) -> Run:
     """All layers' spikes in order of time."""
-    times = jnp.concatenate([train.times for train in trains])
+    times = Clock(
+        *(jnp.concatenate(x) for x in zip(*(t.times for t in trains), strict=True))
+    )
     pairs = zip(plans, trains, strict=True)
     neurons = jnp.concatenate([p.first + train.neurons for p, train in pairs])
     order = by_time(times, jnp.maximum(neurons, 0), settings.wmask.shape[1])
     order = order[: settings.max_events]
-    return _as_run(times[order], neurons[order])
+    return _as_run(times.time[order], neurons[order])
 
 
 def _as_run(times: Array, neurons: Array) -> Run:
     none = times == jnp.inf
     under_way = jnp.where(none, -1, 0)
-    return Run(times, jnp.where(none, -1, neurons), under_way, None, None)
+    return Run(times, jnp.where(none, -1, neurons), under_way, None, None, [])

@@ -13,12 +13,19 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from .. import _native as native
 from .._arguments import as_float, check_count
-from .._engine import Run, Settings, first_spikes, run, spike_trains, spikes_in_order
-from .._layers import Gauge, Highest, Integral, run_readout
+from .._engine import (
+    Readout,
+    Run,
+    Settings,
+    first_spikes,
+    run,
+    spike_trains,
+    spikes_in_order,
+)
+from .._flows import Clock, Events, Gauge, Highest, Integral
 from .._neurons import NeuronModel
 from .._neurons._base import check_model_class
 from .._once import in_reverse
-from .._spikes import Spikes
 from .._static import Constant
 from . import _checks as checks
 from ._choices import choose_flow, choose_gradient
@@ -27,7 +34,7 @@ from ._connectivity import chosen, connectivity, selection
 from ._delays import draw_delays, not_negative, total_delays
 from ._engines import Engine, check_engine, is_native, why_not_native
 from ._inputs import as_spikes
-from ._readouts import readout_flow, readouts
+from ._readouts import readout
 
 
 class EvNN(eqx.Module):
@@ -363,9 +370,11 @@ class EvNN(eqx.Module):
             Array([[10.99, 21.97,  inf,  inf]], dtype=float32)
         """
         check_count("max_spikes", max_spikes, 0)
-        end = jnp.asarray(final_time, self.dtype)
-        if end.shape != ():
-            raise ValueError(f"`final_time` must be a scalar; got shape {end.shape}.")
+        end = Clock.of(final_time, self.dtype)
+        if end.time.shape != ():
+            raise ValueError(
+                f"`final_time` must be a scalar; got shape {end.time.shape}."
+            )
         inputs, shown = self._inputs_at(in_spike_times), self._shown(neurons)
         return self._spikes_until_t(inputs, end, max_spikes, shown)
 
@@ -404,7 +413,7 @@ class EvNN(eqx.Module):
             Array([[[0.  , 2.  ],
                     [0.48, 0.74]]], dtype=float32)
         """
-        times = jnp.asarray(comp_times, self.dtype).reshape(-1)
+        times = jax.tree.map(jnp.ravel, Clock.of(comp_times, self.dtype))
         inputs, shown = self._inputs_at(in_spike_times), self._shown(neurons)
         return self._state_at_t(inputs, times, shown)
 
@@ -520,7 +529,7 @@ class EvNN(eqx.Module):
 
     # Values become arrays before `jit`: it would compile again for every new number.
 
-    def _inputs_at(self, in_spike_times: Any) -> Spikes:
+    def _inputs_at(self, in_spike_times: Any) -> Events:
         return as_spikes("in_spike_times", in_spike_times, self.in_size, self.dtype)
 
     def _shown(self, neurons: Any) -> Constant:
@@ -530,41 +539,41 @@ class EvNN(eqx.Module):
         )
 
     @compiled
-    def _ttfs(self, inputs: Spikes, shown: Constant) -> Array:
+    def _ttfs(self, inputs: Events, shown: Constant) -> Array:
         if self._is_native():
             return self._filled(self._ask(inputs, native.FIRST, shown).times[:, 0])
         return self._ttfs_by_jax(inputs, shown.value)
 
     @compiled
     def _spikes_until_t(
-        self, inputs: Spikes, end: Array, max_spikes: int, shown: Constant
+        self, inputs: Events, end: Clock, max_spikes: int, shown: Constant
     ) -> Array:
         if self._is_native():
-            wishes = {"t_end": end, "max_spikes": max_spikes}
+            wishes = {"t_end": end.time, "max_spikes": max_spikes}
             found = self._ask(inputs, native.TRAINS, shown, **wishes)
             return self._filled(found.times)
         return self._spikes_until_t_by_jax(inputs, end, max_spikes, shown.value)
 
     @compiled
-    def _state_at_t(self, inputs: Spikes, times: Array, shown: Constant) -> Array:
+    def _state_at_t(self, inputs: Events, times: Clock, shown: Constant) -> Array:
         if self._is_native():
-            found = self._ask(inputs, native.STATES, shown, observe_at=times)
+            found = self._ask(inputs, native.STATES, shown, observe_at=times.time)
             seen = native.observed(self._settings(), self.neuron_model, found.states)
             return jnp.swapaxes(seen[:, shown.value], 0, 1)
         return self._state_at_t_by_jax(inputs, times, shown.value)
 
     @compiled
-    def _record(self, inputs: Spikes) -> tuple[Array, Array, Array]:
+    def _record(self, inputs: Events) -> tuple[Array, Array, Array]:
         if self._is_native():
             found = self._ask(inputs, native.RECORD, Constant(self.output_indices))
             return self._filled(found.times), found.neurons, found.pending
         return self._record_by_jax(inputs)
 
     @compiled
-    def _gauged(self, inputs: Spikes, gauge: Gauge, shown: Constant) -> Array:
-        readout_flow(readouts(self.neuron_model, self.n_neurons, shown.value))
+    def _gauged(self, inputs: Events, gauge: Gauge, shown: Constant) -> Array:
+        asked = readout(self.neuron_model, self.n_neurons, shown.value, gauge)
         if not self._is_native():
-            return self._gauged_by_jax(inputs, gauge, shown.value)
+            return self._gauged_by_jax(inputs, asked, shown.value)
         reading, rate = native.HIGHEST, 0.0
         if isinstance(gauge, Integral):
             reading, rate = native.INTEGRAL, gauge.rate
@@ -573,43 +582,35 @@ class EvNN(eqx.Module):
 
     # The same by JAX.
 
-    def _ttfs_by_jax(self, inputs: Spikes, shown: np.ndarray) -> Array:
+    def _ttfs_by_jax(self, inputs: Events, shown: np.ndarray) -> Array:
         done = self._run(inputs, awaited=np.isin(np.arange(self.n_neurons), shown))
         return first_spikes(done, _ids(shown), self.output_no_spike_value)
 
     def _spikes_until_t_by_jax(
-        self, inputs: Spikes, end: Array, max_spikes: int, shown: np.ndarray
+        self, inputs: Events, end: Clock, max_spikes: int, shown: np.ndarray
     ) -> Array:
         done = self._run(inputs, t_end=end)
         fill = self.output_no_spike_value
         return spike_trains(done, self.n_neurons, _ids(shown), max_spikes, fill)
 
     def _state_at_t_by_jax(
-        self, inputs: Spikes, times: Array, shown: np.ndarray
+        self, inputs: Events, times: Clock, shown: np.ndarray
     ) -> Array:
         done = self._run(inputs, observe_at=times)
         seen = jax.vmap(self.neuron_model.observe)(done.states)
         return jnp.swapaxes(seen[:, shown], 0, 1)
 
-    def _record_by_jax(self, inputs: Spikes) -> tuple[Array, Array, Array]:
+    def _record_by_jax(self, inputs: Events) -> tuple[Array, Array, Array]:
         done = self._run(inputs)
         times, neurons = spikes_in_order(done, self.output_no_spike_value)
         return times, neurons, done.pending
 
-    def _gauged_by_jax(self, inputs: Spikes, gauge: Gauge, shown: np.ndarray) -> Array:
-        whole, inputs, synaptic, axonal = self._differentiable(inputs)
-        model = readouts(whole, self.n_neurons, shown)
-        delays = total_delays(synaptic, axonal, self.n_neurons)
-        (values,) = run_readout(
-            self._settings(),
-            readout_flow(model),
-            model,
-            self._wmask.value[:, shown],
-            inputs,
-            self._run(inputs),
-            None if delays is None else delays[:, shown],
-            (gauge,),
-        )
+    def _gauged_by_jax(
+        self, inputs: Events, asked: Readout, shown: np.ndarray
+    ) -> Array:
+        # Of the whole way: its end is an event.
+        end = Clock.of([self.max_solver_time], self.dtype)
+        (values,) = self._run(inputs, observe_at=end, readout=asked).numbers
         return values
 
     # By the native core.
@@ -621,7 +622,7 @@ class EvNN(eqx.Module):
         return is_native(self.engine, self._why_not_native)
 
     def _ask(
-        self, inputs: Spikes, question: int, shown: Constant, **wishes: Any
+        self, inputs: Events, question: int, shown: Constant, **wishes: Any
     ) -> native.Answer:
         ask = {
             k: wishes.pop(k) for k in ("max_spikes", "reading", "rate") if k in wishes
@@ -630,7 +631,7 @@ class EvNN(eqx.Module):
         return native.ask_core(
             self._settings(),
             model,
-            inputs,
+            inputs.spikes,
             native.Delays(
                 None if synaptic is None else not_negative(synaptic),
                 None if axonal is None else not_negative(axonal),
@@ -655,12 +656,12 @@ class EvNN(eqx.Module):
             checkpoints=self._checkpoints,
         )
 
-    def _run(self, inputs: Spikes, **wishes: Any) -> Run:
+    def _run(self, inputs: Events, **wishes: Any) -> Run:
         model, inputs, synaptic, axonal = self._differentiable(inputs)
         delays = total_delays(synaptic, axonal, self.n_neurons)
         return run(self._settings(), model, inputs, delays, **wishes)
 
-    def _differentiable(self, inputs: Spikes) -> tuple[Any, Any, Any, Any]:
+    def _differentiable(self, inputs: Events) -> tuple[Any, Any, Any, Any]:
         """All that a simulation is a differentiable function of."""
         return in_reverse((self.neuron_model, inputs, self.delays, self.axonal_delays))
 

@@ -12,10 +12,10 @@ import numpy as np
 from jaxtyping import Array
 
 from .._arguments import check_count
-from .._engine import spike_trains, spikes_in_order
-from .._layers import Gauge, Layered, run_layers
+from .._engine import Readout, spike_trains, spikes_in_order
+from .._flows import Clock, Events
+from .._layers import Layered, run_layers
 from .._neurons import NeuronModel
-from .._spikes import Spikes
 from .._static import Constant
 from ._choices import choose_flow
 from ._connectivity import layered
@@ -157,7 +157,7 @@ class FFEvNN(EvNN):
 
     # Layer by layer where that is possible; the same results as by the general engine.
 
-    def _ttfs_by_jax(self, inputs: Spikes, shown: np.ndarray) -> Array:
+    def _ttfs_by_jax(self, inputs: Events, shown: np.ndarray) -> Array:
         plans, which = self._plans_to(shown)
         # The other neurons of a layer are not to be waited for.
         if plans is None or shown.size < plans[-1].size:
@@ -166,7 +166,7 @@ class FFEvNN(EvNN):
         return jnp.where(first < jnp.inf, first, self.output_no_spike_value)
 
     def _spikes_until_t_by_jax(
-        self, inputs: Spikes, end: Array, max_spikes: int, shown: np.ndarray
+        self, inputs: Events, end: Clock, max_spikes: int, shown: np.ndarray
     ) -> Array:
         plans, _ = self._plans_to(shown)
         if plans is None:
@@ -176,7 +176,7 @@ class FFEvNN(EvNN):
         return spike_trains(done, self.n_neurons, ids, max_spikes, fill)
 
     def _state_at_t_by_jax(
-        self, inputs: Spikes, times: Array, shown: np.ndarray
+        self, inputs: Events, times: Clock, shown: np.ndarray
     ) -> Array:
         plans, which = self._plans_to(shown)
         if plans is None:
@@ -186,7 +186,7 @@ class FFEvNN(EvNN):
         seen = jax.vmap(model.observe)(done.states)
         return jnp.swapaxes(seen[:, which], 0, 1)
 
-    def _record_by_jax(self, inputs: Spikes) -> tuple[Array, Array, Array]:
+    def _record_by_jax(self, inputs: Events) -> tuple[Array, Array, Array]:
         plans = self._plans.value
         # With delays the numbers of pending spikes are asked for too.
         if plans is None or self.use_delays or self.use_axonal_delays:
@@ -195,11 +195,13 @@ class FFEvNN(EvNN):
         times, neurons = spikes_in_order(done, self.output_no_spike_value)
         return times, neurons, done.pending
 
-    def _gauged_by_jax(self, inputs: Spikes, gauge: Gauge, shown: np.ndarray) -> Array:
+    def _gauged_by_jax(
+        self, inputs: Events, asked: Readout, shown: np.ndarray
+    ) -> Array:
         plans, which = self._plans_to(shown)
         if plans is None:
-            return super()._gauged_by_jax(inputs, gauge, shown)
-        return self._run_layers(inputs, plans, gauges=(gauge,)).gauges[0][which]
+            return super()._gauged_by_jax(inputs, asked, shown)
+        return self._run_layers(inputs, plans, gauges=asked.gauges).gauges[0][which]
 
     def _plans_to(self, shown: np.ndarray) -> tuple[Any, np.ndarray]:
         """Plans up to the layer of these neurons, and their numbers in it.
@@ -212,7 +214,7 @@ class FFEvNN(EvNN):
                 return self._plans.value[: k + 1], within
         return None, shown
 
-    def _run_layers(self, inputs: Spikes, plans: Any, **wishes: Any) -> Layered:
+    def _run_layers(self, inputs: Events, plans: Any, **wishes: Any) -> Layered:
         model, inputs, *delays = self._differentiable(inputs)
         synaptic, axonal = (None if d is None else not_negative(d) for d in delays)
         delays = synaptic, axonal

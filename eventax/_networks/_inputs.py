@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._flows import Clock, Events
 from .._spikes import Spikes
 
 
-def as_spikes(name: str, value: Any, in_size: int, dtype: Any) -> Spikes:
+def as_spikes(name: str, value: Any, in_size: int, dtype: Any) -> Events:
     """Times (E,) and channels (E,) of what a user gave: `Spikes`, (M, K) times or None.
 
     Entries without a spike have the time `inf` and channel 0. Whether channels are in
     range is seen at run time.
     """
     if value is None:
-        return Spikes(jnp.zeros((0,), dtype), jnp.zeros((0,), jnp.int32))
+        return Events(Clock.of(np.zeros(0), dtype), jnp.zeros((0,), jnp.int32))
     if isinstance(value, Spikes):
         return _checked(name, value, in_size, dtype)
     array = jnp.asarray(value)
@@ -29,10 +31,11 @@ def as_spikes(name: str, value: Any, in_size: int, dtype: Any) -> Spikes:
         )
     _check_real(name, array)
     channels = np.repeat(np.arange(in_size, dtype=np.int32), array.shape[1])
-    return Spikes(array.astype(dtype).reshape(-1), jnp.asarray(channels))
+    times = jax.tree.map(jnp.ravel, Clock.of(value, dtype))
+    return Events(times, jnp.asarray(channels))
 
 
-def _checked(name: str, spikes: Spikes, in_size: int, dtype: Any) -> Spikes:
+def _checked(name: str, spikes: Spikes, in_size: int, dtype: Any) -> Events:
     times, channels = map(jnp.asarray, spikes)
     if times.ndim != 1 or channels.shape != times.shape:
         raise ValueError(
@@ -50,9 +53,8 @@ def _checked(name: str, spikes: Spikes, in_size: int, dtype: Any) -> Spikes:
             f"`{name}` must be None or empty, as the network has no input (`in_size` "
             f"is 0); got {times.size} events."
         )
-    times = times.astype(dtype)
     channels = jnp.where(times == jnp.inf, 0, channels).astype(jnp.int32)
-    return Spikes(times, channels)
+    return Events(Clock.of(spikes.times, dtype), channels)
 
 
 def _check_real(name: str, array: Any) -> None:

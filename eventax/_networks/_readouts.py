@@ -1,11 +1,13 @@
-"""Output neurons as a population of their own, for readouts in closed form."""
+"""Output neurons as readouts, whose numbers are kept track of in closed form."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from .._flows import AbstractFlow
+from .._engine import Readout
+from .._flows import Gauge
 from .._neurons import NeuronModel
+from .._neurons._base import as_slice
 
 REMEDY = (
     "Use output neurons that are all `LI`, `LIF`, `PLIF` or `ALIF`, wrapped or not; or "
@@ -13,8 +15,10 @@ REMEDY = (
 )
 
 
-def readouts(model: NeuronModel, n_neurons: int, chosen: np.ndarray) -> NeuronModel:
-    """The population of the output neurons."""
+def readout(
+    model: NeuronModel, n_neurons: int, chosen: np.ndarray, gauge: Gauge
+) -> Readout:
+    """What is asked of the chosen neurons, which are of one model in closed form."""
     kinds = np.unique(model.kinds(n_neurons)[chosen])
     if len(kinds) != 1 or not model.is_independent():
         raise ValueError(
@@ -22,15 +26,11 @@ def readouts(model: NeuronModel, n_neurons: int, chosen: np.ndarray) -> NeuronMo
             "and do not depend on each other but for their spikes; got "
             f"{type(model).__name__} with {len(kinds)} models among them. {REMEDY}"
         )
-    return model.part(n_neurons, chosen)
-
-
-def readout_flow(model: NeuronModel) -> AbstractFlow:
-    """The flow of that population."""
-    flow = model.flow()
+    part = model.part(n_neurons, chosen)
+    flow = part.flow()
     if flow is None or not flow.closed:
         raise ValueError(
             "`max_over_time` and `integral` need output neurons in closed form; got "
-            f"{type(model).__name__}. {REMEDY}"
+            f"{type(part).__name__}. {REMEDY}"
         )
-    return flow
+    return Readout(as_slice(chosen), flow, (gauge,))

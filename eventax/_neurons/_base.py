@@ -186,6 +186,10 @@ class NeuronModel(eqx.Module):
             n_neurons, lambda _, x: x[..., chosen], lambda m: m.part(n_neurons, chosen)
         )
 
+    def state_of(self, z: PyTree, chosen: slice | np.ndarray) -> PyTree:
+        """Of a state in the engine's form, that of the chosen neurons."""
+        return jax.tree.map(lambda x: x[chosen], z)
+
     def _per_neuron(
         self,
         n_neurons: int,
@@ -255,8 +259,8 @@ class NeuronModel(eqx.Module):
         """
         return largest
 
-    def alarm(self, t: Float[Array, ...], z: PyTree) -> Float[Array, " neurons"] | None:
-        """When each neuron next changes by itself, inf if never.
+    def alarm(self, z: PyTree) -> Float[Array, " neurons"] | None:
+        """Time until each neuron changes by itself, inf if it does not.
 
         None where no neuron can. The change is an event that is landed on exactly.
         """
@@ -276,6 +280,12 @@ class NeuronModel(eqx.Module):
         """`input_spike` in the engine's form, at all neurons in `reached`."""
         everyone = jnp.arange(reached.shape[0])
         return self.input_spike(z, sender, everyone, reached)
+
+
+def as_slice(numbers: np.ndarray) -> slice | np.ndarray:
+    """Consecutive numbers are cut out, which is faster than to gather them."""
+    first, last = int(numbers[0]), int(numbers[-1])
+    return slice(first, last + 1) if last - first + 1 == len(numbers) else numbers
 
 
 def replaced(model: NeuronModel, base: type[NeuronModel], *methods: str) -> bool:

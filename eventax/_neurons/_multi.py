@@ -15,7 +15,7 @@ from jaxtyping import Array, PyTree
 from .._arguments import check_known, check_static
 from .._flows import AbstractFlow, Parallel
 from .._static import Constant
-from ._base import PUBLIC, NeuronModel, check_model_class, replaced
+from ._base import PUBLIC, NeuronModel, as_slice, check_model_class, replaced
 
 
 class MultiNeuronModel(NeuronModel):
@@ -118,11 +118,21 @@ class MultiNeuronModel(NeuronModel):
 
     def part(self, n_neurons: int, chosen: slice | np.ndarray) -> NeuronModel:
         """Of neurons that are all of one sub-model, a population of that one."""
-        numbers = np.arange(n_neurons)[chosen]
+        kind, within = self._within(chosen)
+        size = int(np.sum(self.type_ids.value == kind))
+        return self.submodels[kind].part(size, within)
+
+    def state_of(self, z: PyTree, chosen: slice | np.ndarray) -> PyTree:
+        kind, within = self._within(chosen)
+        return self.submodels[kind].state_of(z[kind], within)
+
+    def _within(self, chosen: slice | np.ndarray) -> tuple[int, slice | np.ndarray]:
+        """The sub-model of the chosen neurons, and their numbers in it."""
         ids = self.type_ids.value
-        (kind,) = np.unique(ids[numbers])
-        within = np.searchsorted(np.flatnonzero(ids == kind), numbers)
-        return self.submodels[kind].part(int(np.sum(ids == kind)), within)
+        (kind,) = np.unique(ids[chosen])
+        own = np.flatnonzero(ids == kind)
+        within = np.searchsorted(own, np.arange(len(ids))[chosen])
+        return int(kind), as_slice(within)
 
     def _rows(self, rows: list[Any]) -> list[list[Any]]:
         remaining = iter(rows)
@@ -251,9 +261,9 @@ class MultiNeuronModel(NeuronModel):
             for m, part, own, who in zip(*parts, strict=True)
         )
 
-    def alarm(self, t: Any, z: PyTree, motions: Any = None) -> Any:
+    def alarm(self, z: PyTree, motions: Any = None) -> Any:
         pairs = zip(motions or self.submodels, z, strict=True)
-        alarms = [m.alarm(t, part) for m, part in pairs]
+        alarms = [m.alarm(part) for m, part in pairs]
         if all(alarm is None for alarm in alarms):
             return None
         counts = np.bincount(self.type_ids.value, minlength=len(alarms))

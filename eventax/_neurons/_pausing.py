@@ -143,6 +143,10 @@ class Pausing(NeuronModel, metaclass=Wrapping):
         rest = None if z.rest is None else values
         return Paused(self.neuron.spread(values, z.inner), values, rest)
 
+    def state_of(self, z: PyTree, chosen: Any) -> PyTree:
+        rest = None if z.rest is None else z.rest[chosen]
+        return Paused(self.neuron.state_of(z.inner, chosen), z.off[chosen], rest)
+
     def unpack(self, y: PyTree) -> PyTree:
         return y if self._as_told() else self._inside(y, self.neuron.unpack)
 
@@ -177,22 +181,21 @@ class Pausing(NeuronModel, metaclass=Wrapping):
         motion = motion or self.neuron
         return z._replace(inner=motion.receive(z.inner, sender, rows, reached))
 
-    def alarm(self, t: Any, z: PyTree, motion: Motion = None) -> Any:
-        inner = (motion or self.neuron).alarm(t, z.inner)
+    def alarm(self, z: PyTree, motion: Motion = None) -> Any:
+        inner = (motion or self.neuron).alarm(z.inner)
         if z.rest is None or not self._pauses():
             return inner
-        own = self._end(t, z)
+        own = self._left(z)
         return own if inner is None else jnp.minimum(own, inner)
 
     def ring(self, z: PyTree, rings: Any, motion: Motion = None) -> PyTree:
         motion = motion or self.neuron
-        zero = jnp.zeros((), self.dtype)
-        inner = motion.alarm(zero, z.inner)
+        inner = motion.alarm(z.inner)
         if z.rest is not None and self._pauses():
             ends = rings
             if inner is not None:
                 # One at a time: what else is due rings next.
-                ends = rings & (self._end(zero, z) <= inner)
+                ends = rings & (self._left(z) <= inner)
                 rings = rings & ~ends
             z = z._replace(
                 off=jnp.where(ends, 0, z.off), rest=jnp.where(ends, 0, z.rest)
@@ -236,9 +239,9 @@ class Pausing(NeuronModel, metaclass=Wrapping):
         length = self.duration()
         return length is None or bool(np.any(length > 0))
 
-    def _end(self, t: Any, z: Paused) -> Any:
+    def _left(self, z: Paused) -> Any:
         assert z.rest is not None
-        return jnp.where(z.off > 0, t + z.rest, jnp.inf)
+        return jnp.where(z.off > 0, z.rest, jnp.inf)
 
     def _inside(self, y: Paused, change: Any) -> Paused:
         return y._replace(inner=change(y.inner))
