@@ -371,10 +371,8 @@ class EvNN(eqx.Module):
         """
         check_count("max_spikes", max_spikes, 0)
         end = Clock.of(final_time, self.dtype)
-        if end.time.shape != ():
-            raise ValueError(
-                f"`final_time` must be a scalar; got shape {end.time.shape}."
-            )
+        if (shape := end.time.shape) != ():
+            raise ValueError(f"`final_time` must be a scalar; got shape {shape}.")
         inputs, shown = self._inputs_at(in_spike_times), self._shown(neurons)
         return self._spikes_until_t(inputs, end, max_spikes, shown)
 

@@ -284,8 +284,9 @@ class NeuronModel(eqx.Module):
 
 def as_slice(numbers: np.ndarray) -> slice | np.ndarray:
     """Consecutive numbers are cut out, which is faster than to gather them."""
-    first, last = int(numbers[0]), int(numbers[-1])
-    return slice(first, last + 1) if last - first + 1 == len(numbers) else numbers
+    first, end = int(numbers[0]), int(numbers[0]) + len(numbers)
+    consecutive = np.array_equal(numbers, np.arange(first, end))
+    return slice(first, end) if consecutive else numbers
 
 
 def replaced(model: NeuronModel, base: type[NeuronModel], *methods: str) -> bool:
