@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.lax as lax
 import jax.numpy as jnp
 import numpy as np
@@ -28,7 +29,8 @@ class Clock(NamedTuple):
     @classmethod
     def of(cls, value: Any, dtype: Any) -> Clock:
         """A number or an array; all its digits count where NumPy or Python hold it."""
-        if isinstance(value, np.ndarray | np.generic | float | int | list | tuple):
+        ours = isinstance(value, np.ndarray | np.generic | float | int | list | tuple)
+        if ours and not any(isinstance(x, jax.Array) for x in jax.tree.leaves(value)):
             value = np.asarray(value)
             if value.dtype.kind in "fiu":
                 exact = value.astype(np.float64)

@@ -49,7 +49,7 @@ def rising_root(
         small = 2 * eps * jnp.maximum(jnp.abs(low), jnp.abs(high))
         change = jnp.abs(new - x)
         # A small change that does not get smaller is what rounding makes of f.
-        noise = (change <= 64 * small) & (change >= before / 4)
+        noise = (change <= 64 * small) & (change >= before)
         moving = moving & (change > small) & (high - low > small) & ~noise
         return k + 1, low, high, new, change, moving
 
