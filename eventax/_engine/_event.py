@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._flows import AbstractFlow
-from ._readout import Numbers, Readout
+from ._readout import NO_READOUT, Numbers, Readout
 
 # What ends a segment. The order counts: at one time the lower kind comes first.
 IDLE = 0  # nothing: the simulation is over
@@ -101,8 +101,8 @@ def land(
     z: PyTree,
     source: Float[Array, ""],
     event: Event,
-    readout: Readout,
-    numbers: Numbers,
+    readout: Readout = NO_READOUT,
+    numbers: Numbers | None = None,
     arrived: PyTree | None = None,
 ) -> Landed:
     """Flow from (t, z) to the event and apply it.
@@ -122,6 +122,7 @@ def land(
     `arrived` is the state at the end of the segment, where it is known already and
     only the value of the result is wanted.
     """
+    numbers = [] if numbers is None else numbers
     own = jnp.arange(reached.shape[0]) == event.sender
     who, rings = own & event.is_spike, own & (event.kind == ALARM)
     alarms = flow.alarm(model, z)

@@ -71,3 +71,6 @@ class Readout(NamedTuple):
     def _added(self, before: Numbers, more: Numbers) -> Numbers:
         triples = zip(self.gauges, before, more, strict=True)
         return [gauge.add(old, new) for gauge, old, new in triples]
+
+
+NO_READOUT = Readout()

@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._flows import Clock, Events
 from ._iterate import Inputs, Problem
-from ._readout import Numbers, Readout
+from ._readout import NO_READOUT, Numbers, Readout
 from ._schedule import schedule
 from ._sender_rows import split_senders
 from ._settings import Settings
@@ -93,7 +93,7 @@ def run(
         room=queue_room(settings),
         n_observations=observe_at.time.shape[0],
         awaited=awaited,
-        readout=(readout or Readout())._replace(width=width),
+        readout=(readout or NO_READOUT)._replace(width=width),
     )
     given = Inputs(
         params=params,

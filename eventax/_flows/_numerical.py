@@ -117,7 +117,11 @@ class Numerical(AbstractFlow):
             end_gap, end_rate = self.gap_rate(model, tried, trial.end, trial.slope)
             last = last & (step >= whole)
 
-        away = -end_gap / jnp.where(end_rate > 0, end_rate, 1)  # from the step's end
+        # From the step's end, by the parabola there.
+        safe = jnp.where(step > 0, step, 1)
+        bend = (2 * rate + 4 * end_rate - 6 * (end_gap - gap) / safe) / safe
+        root = jnp.sqrt(jnp.maximum(end_rate**2 - 2 * end_gap * bend, 0))
+        away = -2 * end_gap / jnp.where(end_rate > 0, end_rate + root, 1)
         # Just behind the end counts too: the next step would start there. Behind the
         # bound only what rounding put there.
         margin = jnp.where(last, furthest - whole, NEAR**2 * step + blur)
