@@ -7,9 +7,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from .. import _native as native
 from .._networks import EvNN, FFEvNN
 from .._networks._connectivity import layered
+from .._networks._engines import has_native
 from .._neurons import LI, LIF, PLIF
 from ._models import read_models, with_logs
 from ._populations import ranks
@@ -109,7 +109,7 @@ def _noted_settings(note: dict[str, Any], scale: float) -> dict[str, Any]:
         settings["output_no_spike_value"] = note["output_no_spike_value"]
     if note.get("engine") in ("auto", "jax"):
         settings["engine"] = note["engine"]
-    if note.get("engine") == "native" and native.load() is not None:
+    if note.get("engine") == "native" and has_native():
         settings["engine"] = "native"
     if note.get("dtype") in ("float32", "float64"):
         settings["dtype"] = np.dtype(note["dtype"])

@@ -23,6 +23,11 @@ def check_engine(engine: Any) -> Engine:
     return engine
 
 
+def has_native() -> bool:
+    """Whether the native core is there."""
+    return native.load() is not None
+
+
 def why_not_native(model: NeuronModel, solver: Any, adjoint: Any) -> str | None:
     """Why the native core cannot simulate such a network; None where it can."""
     if solver is not None:
@@ -39,7 +44,7 @@ def is_native(engine: Engine, why_not: str | None) -> bool:
     """Whether the native core runs now; an error where it should and cannot."""
     if engine == "jax":
         return False
-    if why_not is None and native.load() is None:
+    if why_not is None and not has_native():
         why_not = native.why_missing()
     if engine == "native" and why_not is not None:
         raise ValueError(
