@@ -109,6 +109,9 @@ class Problem {
         jumps[neuron] = p.kind == kAlif;
       }
     }
+    time_rests = args.take(kType<T>, {n_times}, "in_spike_times");
+    end_rest = args.take(kType<T>, {}, "t_end");
+    observe_rests = args.take(kType<T>, {n_observe}, "comp_times");
     for (const int q : population)
       if (q < 0) throw BadArray("eventax: a neuron without a model.");
     plan = make_plan(static_cast<int>(n), static_cast<int>(senders),
@@ -152,17 +155,19 @@ class Problem {
   }
 
   double t_end(std::int64_t sample) const {
-    return static_cast<double>(*end.template of<T>(sample));
+    return static_cast<double>(*end.template of<T>(sample)) +
+           static_cast<double>(*end_rest.template of<T>(sample));
   }
 
   std::vector<Input> inputs(std::int64_t sample) const {
     const T* t = times.template of<T>(sample);
+    const T* rest = time_rests.template of<T>(sample);
     const std::int32_t* own =
         header.per_input > 0 ? nullptr : channels.template of<std::int32_t>(sample);
     const double last = t_end(sample);
     std::vector<Input> found;
     for (std::int64_t k = 0; k < n_times; k++) {
-      const double at = static_cast<double>(t[k]);
+      const double at = static_cast<double>(t[k]) + static_cast<double>(rest[k]);
       if (!(at >= setting.t0 && at <= last)) continue;
       const std::int64_t channel = own ? own[k] : k / header.per_input;
       if (channel < 0 || channel >= header.n_inputs) continue;
@@ -178,8 +183,11 @@ class Problem {
   }
 
   std::vector<std::pair<double, int>> observations(std::int64_t sample) const {
-    const T* t = observe.template of<T>(sample);
-    return in_order(std::vector<double>(t, t + n_observe));
+    std::vector<double> at;
+    for (std::int64_t k = 0; k < n_observe; k++)
+      at.push_back(static_cast<double>(observe.template of<T>(sample)[k]) +
+                   static_cast<double>(observe_rests.template of<T>(sample)[k]));
+    return in_order(at);
   }
 
   // What a spike of each sender counts: arrivals after different delays are several
@@ -203,6 +211,8 @@ class Problem {
   std::int64_t samples_, n_times = 0, n_observe = 0, n_outputs = 0;
   bool has_delays = false, has_axonal = false;
   View times, channels, end, observe, delays, axonal;
+  // What is left of times that one number of the network's type does not hold.
+  View time_rests, end_rest, observe_rests;
   std::vector<View> weights, bias, tau_1, tau_2, start;
   Plan plan;
   Setting setting;

@@ -61,6 +61,7 @@ struct Arrival {
   std::int32_t index;  // of the input, of the spike in its block, or of the observation
   std::int16_t source;  // see Source
   std::int16_t block;   // of an upstream spike
+  std::int32_t group;   // spikes of one block and group fire before anybody hears them
 
   bool operator<(const Arrival& o) const {
     return t < o.t || (t == o.t && order < o.order);
@@ -154,7 +155,7 @@ inline void gather(const Plan& plan, const Parameters& parameters, int b,
        cursor.input++) {
     const Input& in = inputs[cursor.input];
     send(block, p, plan.n_neurons + in.channel, in.t, end,
-         {0, 0, 0, 0, in.index, kInput, 0}, take);
+         {0, 0, 0, 0, in.index, kInput, 0, 0}, take);
   }
   merge();
   for (int from = 0; from < b; from++) {
@@ -163,7 +164,7 @@ inline void gather(const Plan& plan, const Parameters& parameters, int b,
     for (std::size_t& j = cursor.spike[from]; j < spikes.size(); j++)
       send(block, p, spikes[j].neuron, spikes[j].t, end,
            {0, 0, 0, 0, static_cast<std::int32_t>(j), kUpstream,
-            static_cast<std::int16_t>(from)},
+            static_cast<std::int16_t>(from), spikes[j].seq},
            take);
     merge();
   }
@@ -173,7 +174,7 @@ inline void gather(const Plan& plan, const Parameters& parameters, int b,
          observe[cursor.observation].first <= until;
        cursor.observation++)
     arrivals.push_back({observe[cursor.observation].first, plan.n_senders, -1, 0,
-                        observe[cursor.observation].second, kObservation, 0});
+                        observe[cursor.observation].second, kObservation, 0, 0});
   merge();
 }
 
@@ -192,7 +193,7 @@ inline std::vector<Event> sequence(const Plan& plan, const Parameters& parameter
       const Spike& s = spikes[spike];
       if (parameters.delayed)
         send(parameters.blocks[b], plan.blocks[b], s.neuron, s.t, end,
-             {0, 0, 0, 0, static_cast<std::int32_t>(spike), kOwn, 0},
+             {0, 0, 0, 0, static_cast<std::int32_t>(spike), kOwn, 0, 0},
              [&](const Arrival& a) {
                if (a.t > s.t) own.push(a);
              });

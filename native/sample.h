@@ -97,7 +97,10 @@ class Sample {
     int status = kOk;
     double limit = setting_.t0;
     std::size_t input = 0;
-    const bool sliced = waiting_ >= 0 && n > 1;
+    // Layers are gone through at once: an early stop saves little there.
+    bool sliced = false;
+    for (const BlockPlan& b : plan_.blocks) sliced |= b.cyclic;
+    sliced &= waiting_ >= 0 && n > 1;
     bool last = false;
     while (!last && !done()) {
       limit = sliced ? next_limit(limit, input) : end_;

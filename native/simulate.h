@@ -393,7 +393,8 @@ class BlockRun {
       row_ = weights(row);
       return;
     }
-    Arrival arrival{0, 0, 0, 0, static_cast<std::int32_t>(spikes_.size()) - 1, kOwn, 0};
+    Arrival arrival{0,    0, 0, 0, static_cast<std::int32_t>(spikes_.size()) - 1,
+                    kOwn, 0, 0};
     send(*block_, *plan_, plan_->neurons[lane], t_, end_, arrival,
          [&](const Arrival& a) {
            if (a.t > t_)
@@ -427,10 +428,21 @@ class BlockRun {
       next_++;
     }
     seq_++;
-    if (a.source == kObservation)
+    if (a.source == kObservation) {
       observe(a.index, states_);
-    else
-      deliver(a);
+      return;
+    }
+    deliver(a);
+    if (!block_->jumps || a.source != kUpstream || next_ >= arrivals_.size()) return;
+    // Who fires together does so before anybody who hears it.
+    const Arrival& more = arrivals_[next_];
+    if (more.source != kUpstream || more.t != a.t || more.block != a.block ||
+        more.group != a.group)
+      return;
+    if (row_) states_.receive(row_);
+    row_ = nullptr;
+    own_next_ = false;
+    consume(observe);
   }
 
   // Neurons that cross at one instant all fire at it, lower ones first; one is left out

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from .._engine import Settings, checked, faults, messages_by_status
 from .._engine._status import OK, Counts, queue_messages
-from .._spikes import Spikes
+from .._flows import Clock, Events
 from ._models import Population, populations, with_states
 from ._operation import Spec, simulate
 
@@ -50,33 +50,34 @@ class Answer(NamedTuple):
 def ask_core(
     settings: Settings,
     model: Any,
-    inputs: Spikes,
+    inputs: Events,
     delays: Delays,
     ask: Ask,
     *,
     counts_deliveries: bool,
-    t_end: Float[Array, ""] | None = None,
-    observe_at: Float[Array, " observations"] | None = None,
+    t_end: Clock | None = None,
+    observe_at: Clock | None = None,
 ) -> Answer:
     """Simulate `model` from t0 to `t_end`, default the longest time allowed.
 
     Raises what the other engine raises, in the same words.
     """
-    dtype = inputs.times.dtype
-    n_neurons = settings.wmask.shape[1]
+    times = inputs.times.time
+    dtype, n_neurons = times.dtype, settings.wmask.shape[1]
     if t_end is None:
-        t_end = jnp.asarray(settings.max_time, dtype)
+        t_end = Clock.of(settings.max_time, dtype)
     if observe_at is None:
-        observe_at = jnp.zeros((0,), dtype)
-    fault = faults(settings, inputs, observe_at, t_end, *delays)
+        observe_at = Clock.of(np.zeros(0), dtype)
+    seen_at = observe_at.time
+    fault = faults(settings, inputs.spikes, seen_at, t_end.time, *delays)
     z = settings.flow.enter(model, model.init_state(n_neurons))
     parts = populations(model, n_neurons, z)
     arguments = [
         # A sample at fault has no events.
-        jnp.where(fault == OK, inputs.times, jnp.inf),
+        jnp.where(fault == OK, times, jnp.inf),
         inputs.channels,
-        t_end,
-        observe_at,
+        t_end.time,
+        seen_at,
         _or_nothing(delays.synaptic, 2, dtype),
         _or_nothing(delays.axonal, 1, dtype),
     ]
@@ -86,7 +87,8 @@ def ask_core(
     for part in parts:
         rest = np.zeros((0,), dtype) if part.rest is None else part.rest
         arguments += [part.neurons, part.fixed, rest]
-    spec = _spec(settings, parts, observe_at.shape[0], ask, dtype, counts_deliveries)
+    arguments += [inputs.times.rest, t_end.rest, observe_at.rest]
+    spec = _spec(settings, parts, seen_at.shape[0], ask, dtype, counts_deliveries)
     status, *found = simulate(spec, arguments)
     code = jnp.where(fault > OK, fault, status[0])
     messages = messages_by_status(settings)

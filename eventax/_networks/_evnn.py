@@ -547,7 +547,7 @@ class EvNN(eqx.Module):
         self, inputs: Events, end: Clock, max_spikes: int, shown: Constant
     ) -> Array:
         if self._is_native():
-            wishes = {"t_end": end.time, "max_spikes": max_spikes}
+            wishes = {"t_end": end, "max_spikes": max_spikes}
             found = self._ask(inputs, native.TRAINS, shown, **wishes)
             return self._filled(found.times)
         return self._spikes_until_t_by_jax(inputs, end, max_spikes, shown.value)
@@ -555,7 +555,7 @@ class EvNN(eqx.Module):
     @compiled
     def _state_at_t(self, inputs: Events, times: Clock, shown: Constant) -> Array:
         if self._is_native():
-            found = self._ask(inputs, native.STATES, shown, observe_at=times.time)
+            found = self._ask(inputs, native.STATES, shown, observe_at=times)
             seen = native.observed(self._settings(), self.neuron_model, found.states)
             return jnp.swapaxes(seen[:, shown.value], 0, 1)
         return self._state_at_t_by_jax(inputs, times, shown.value)
@@ -629,7 +629,7 @@ class EvNN(eqx.Module):
         return native.ask_core(
             self._settings(),
             model,
-            inputs.spikes,
+            inputs,
             native.Delays(
                 None if synaptic is None else not_negative(synaptic),
                 None if axonal is None else not_negative(axonal),
