@@ -59,8 +59,8 @@ struct Arrival {
   std::int32_t row;    // of the sender in the block
   std::int32_t reach;  // which of the sender's delays
   std::int32_t index;  // of the input, of the spike in its block, or of the observation
-  std::int16_t source;  // see Source
-  std::int16_t block;   // of an upstream spike
+  std::int32_t source;  // see Source
+  std::int32_t block;   // of an upstream spike
   std::int32_t group;   // spikes of one block and group fire before anybody hears them
 
   bool operator<(const Arrival& o) const {
@@ -163,8 +163,7 @@ inline void gather(const Plan& plan, const Parameters& parameters, int b,
     const auto& spikes = *(*sources.spikes)[from];
     for (std::size_t& j = cursor.spike[from]; j < spikes.size(); j++)
       send(block, p, spikes[j].neuron, spikes[j].t, end,
-           {0, 0, 0, 0, static_cast<std::int32_t>(j), kUpstream,
-            static_cast<std::int16_t>(from), spikes[j].seq},
+           {0, 0, 0, 0, static_cast<std::int32_t>(j), kUpstream, from, spikes[j].seq},
            take);
     merge();
   }

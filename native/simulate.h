@@ -165,7 +165,6 @@ class BlockRun {
   }
 
   // Neurons that do not hear each other, each by itself
-  // ------------------------------------
 
   void walk_all(double to) {
     apart_.clear();
@@ -261,7 +260,6 @@ class BlockRun {
   }
 
   // Neurons that hear each other: the first spike of all
-  // --------------------------------------
 
   bool first_spike(double h, double to) {
     Found best = first_of_waking(to);

@@ -48,7 +48,6 @@ struct Alif {
   static constexpr double kPadding[kConstants] = {1, 1, 0, 1e300, 0, 1, 0};
 
   // Motion
-  // -----------------------------------------------------------------------------
 
   struct Way {
     double lost_x, lost_y, h;
@@ -66,7 +65,6 @@ struct Alif {
   EVENTAX_INLINE double y_rate(double, double y) const { return adapt * (base - y); }
 
   // Firing: the gap is a constant plus two exponentials
-  // --------------------------------------
 
   EVENTAX_INLINE double gap(double x, double y) const { return x - y; }
   EVENTAX_INLINE double gap_rate(double x, double y) const {
@@ -93,7 +91,6 @@ struct Alif {
   }
 
   // Readouts
-  // -----------------------------------------------------------------------------
 
   struct Area {
     double by_x, by_y, by_bias;
@@ -111,7 +108,6 @@ struct Alif {
   }
 
   // Adjoint
-  // ------------------------------------------------------------------------------
 
   EVENTAX_INLINE double lx_before(const Way& w, double lx, double) const {
     return lx - w.lost_x * lx;

@@ -44,7 +44,6 @@ struct Lif {
   static constexpr double kPadding[kConstants] = {1, 1, 1, 0, 1e300, 0};
 
   // Motion
-  // -----------------------------------------------------------------------------
 
   struct Way {  // what a length h does
     double lost_x, lost_y, response, drift, h;
@@ -66,7 +65,6 @@ struct Lif {
   EVENTAX_INLINE double y_rate(double, double y) const { return -syn * y; }
 
   // Firing
-  // -----------------------------------------------------------------------------
 
   EVENTAX_INLINE double gap(double x, double) const { return x - thresh; }
   EVENTAX_INLINE double gap_rate(double x, double y) const { return x_rate(x, y); }
@@ -91,7 +89,6 @@ struct Lif {
   EVENTAX_INLINE void receive(double w, double&, double& y) const { y += w; }
 
   // Readouts: the integral of x exp(-rho s) over 0 < s < h, of x, y and bias
-  // --------------
 
   struct Area {
     double by_x, by_y, by_bias;
@@ -117,7 +114,6 @@ struct Lif {
   }
 
   // Adjoint: of (lx, ly) at the end of a way, those at its start
-  // ---------------------------
 
   EVENTAX_INLINE double lx_before(const Way& w, double lx, double) const {
     return lx - w.lost_x * lx;
