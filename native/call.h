@@ -425,11 +425,13 @@ void forward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Rets& ret
     std::int32_t* wake_to = wakes.template of<std::int32_t>(b);
     std::int64_t left = room, wakes_left = wakes.size() / 8;
     for (std::size_t q = 0; q < trace.spikes.size(); q++) {
-      const auto some = std::min<std::int64_t>(left, trace.spikes[q].size());
+      const auto some =
+          std::min(left, static_cast<std::int64_t>(trace.spikes[q].size()));
       std::memcpy(spike_to, trace.spikes[q].data(), some * sizeof(Spike));
       spike_to += some * 10;
       left -= some;
-      const auto woken = std::min<std::int64_t>(wakes_left, trace.wakes[q].size());
+      const auto woken =
+          std::min(wakes_left, static_cast<std::int64_t>(trace.wakes[q].size()));
       std::memcpy(wake_to, trace.wakes[q].data(), woken * sizeof(Wake));
       wake_to += woken * 8;
       wakes_left -= woken;
@@ -661,8 +663,8 @@ void backward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Args& ar
       story.events = sequence(problem.plan, parameters, static_cast<int>(q), arrivals,
                               trace.spikes[q], end);
       if (found[q].bias.empty()) found[q].reset(plan, delays);
-      BlockBack(story, static_cast<int>(q), wish, meter, read, observed, watched,
-                found[q], times);
+      const BlockBack done(story, static_cast<int>(q), wish, meter, read, observed,
+                           watched, found[q], times);
     }
     if (gradients.times().wanted())
       for (const Input& in : inputs)

@@ -112,8 +112,8 @@ struct Sources {
 };
 
 inline void append_sorted(std::vector<Arrival>& all, std::size_t from) {
-  if (!std::is_sorted(all.begin() + from, all.end()))
-    std::stable_sort(all.begin() + from, all.end());
+  if (!std::is_sorted(all.begin() + static_cast<std::ptrdiff_t>(from), all.end()))
+    std::stable_sort(all.begin() + static_cast<std::ptrdiff_t>(from), all.end());
 }
 
 // Adds what is fired in [from, until) (a range for each source) to `arrivals`, in
@@ -134,7 +134,8 @@ inline void gather(const Plan& plan, const Parameters& parameters, int b,
   std::size_t sorted = start;
   const auto merge = [&] {
     append_sorted(arrivals, sorted);
-    std::inplace_merge(arrivals.begin() + start, arrivals.begin() + sorted,
+    std::inplace_merge(arrivals.begin() + static_cast<std::ptrdiff_t>(start),
+                       arrivals.begin() + static_cast<std::ptrdiff_t>(sorted),
                        arrivals.end());
     sorted = arrivals.size();
   };

@@ -16,7 +16,8 @@ class Columns {
     const std::size_t size = (n + 7) / 8 * 8;
     columns_.emplace_back(size + 8, 0.0);
     const auto address = reinterpret_cast<std::uintptr_t>(columns_.back().data());
-    return columns_.back().data() + (64 - address % 64) % 64 / sizeof(double);
+    const std::size_t numbers_short = (64 - address % 64) % 64 / sizeof(double);
+    return &columns_.back()[numbers_short];
   }
 
  private:

@@ -4,9 +4,10 @@
 #include <memory>
 #include <vector>
 
+#include "closed_form.h"
+#include "linear_form.h"
 #include "neurons/alif.h"
 #include "neurons/lif.h"
-#include "neurons/qif.h"
 #include "plan.h"
 #include "population.h"
 
@@ -60,6 +61,16 @@ struct Block {
 struct Parameters {
   std::vector<Block> blocks;
   bool delayed = false;
+};
+
+// How neurons of a model move.
+template <class Neuron>
+struct PopulationOf {
+  using type = ClosedForm<Neuron>;
+};
+template <>
+struct PopulationOf<Qif> {
+  using type = LinearForm;
 };
 
 inline std::unique_ptr<Population> make_population(const Model& model, const Group& g,

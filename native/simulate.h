@@ -246,7 +246,8 @@ class BlockRun {
       const Spike &x = spikes_[from_spike + a], &y = spikes_[from_spike + b];
       return x.t < y.t || (x.t == y.t && x.neuron < y.neuron);
     });
-    const std::vector<Spike> fresh(spikes_.begin() + from_spike, spikes_.end());
+    const std::vector<Spike> fresh(
+        spikes_.begin() + static_cast<std::ptrdiff_t>(from_spike), spikes_.end());
     std::vector<int> place(n);
     for (std::size_t j = 0; j < n; j++) {
       spikes_[from_spike + j] = fresh[order[j]];

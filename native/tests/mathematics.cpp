@@ -16,8 +16,10 @@ bool close(double a, long double b, double within) {
 }
 
 void check_exponentials() {
-  for (double x = 1e-300; x < 800; x *= 1.7)
+  for (int k = -1300; k < 13; k++) {
+    const double x = std::pow(1.7, k);
     CHECK(close(lost(x), -std::expm1(-static_cast<long double>(x)), 1e-15));
+  }
   CHECK(lost(0) == 0);
   CHECK(lost(kInf) == 1);
   for (const double a : {0.0, 1e-12, 0.05, 0.1, 0.1 * (1 + 1e-9), 0.3, 5.0})

@@ -176,7 +176,7 @@ Numbers gradient(const Network& network, const Numbers& x) {
     found.reset(p, network.delayed);
     const Meter meter = meter_of(ask, setting, p);
     const std::vector<double> read(static_cast<std::size_t>(p.width), 0.0);
-    BlockBack(
+    const BlockBack done(
         story, static_cast<int>(b), wish, meter, read,
         [](int, int, int) { return 0.0; }, false, found, times);
     const auto width = static_cast<std::size_t>(p.width);

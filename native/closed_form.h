@@ -1,0 +1,386 @@
+// Populations in closed form: LI, LIF, PLIF, ALIF. Every loop over lanes is one that
+// the compiler vectorises.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "crossing.h"
+#include "population.h"
+
+namespace eventax {
+
+// A model whose motion is known in closed form, as a constant and two exponentials.
+template <class Neuron>
+class ClosedForm final : public Population {
+ public:
+  using Way = typename Neuron::Way;
+
+  ClosedForm(int first, int size, int width, Pause pause, std::vector<double> constants)
+      : Population(first, size, width, pause), c_(std::move(constants)) {
+    uniform_ = true;
+    for (int k = 1; k < size; k++) uniform_ &= lane(k).moves_like(lane(0));
+  }
+
+  bool scan(const Lanes& lanes, double h, const double* row) const override {
+    const bool pauses = pause().ever;
+    if (uniform_)
+      return pauses ? scan<true, true>(lanes, h, row)
+                    : scan<true, false>(lanes, h, row);
+    return pauses ? scan<false, true>(lanes, h, row)
+                  : scan<false, false>(lanes, h, row);
+  }
+
+  void go(const Lanes& l, double h) const override {
+    uniform_ ? go<true>(l, h) : go<false>(l, h);
+  }
+
+  void receive(const Lanes& l, const double* row) const override {
+    const int f = first();
+    for (int k = 0; k < width(); k++)
+      lane(k).receive(row[f + k] * l.hears[f + k], l.x[f + k], l.y[f + k]);
+  }
+
+  bool may_fire(int k, State s, double h) const override {
+    if (!Neuron::kFires) return false;
+    const Neuron n = lane(k);
+    const Way w = n.way(h);
+    return rise(n, s.x, s.y, n.x_after(w, s.x, s.y), n.y_after(w, s.x, s.y), h) >= 0;
+  }
+
+  State after(int k, State s, double h, Mode mode) const override {
+    const Neuron n = lane(k);
+    const Way w = n.way(h);
+    return {mode.hold_x ? s.x : n.x_after(w, s.x, s.y),
+            mode.hold_y ? s.y : n.y_after(w, s.x, s.y)};
+  }
+
+  double crossing(int k, State s, double h) const override {
+    if (!Neuron::kFires) return kInf;
+    const Neuron n = lane(k);
+    const auto gap_after = [&](double t) {
+      const Way w = n.way(t);
+      const double x = n.x_after(w, s.x, s.y), y = n.y_after(w, s.x, s.y);
+      return Gap{n.gap(x, y), n.gap_rate(x, y), n.gap_bend(x, y)};
+    };
+    const Gap now{n.gap(s.x, s.y), n.gap_rate(s.x, s.y), n.gap_bend(s.x, s.y)};
+    if (now.value >= 0) return 0;
+    return first_rise(
+        now, gap_after(h), h, n.gap_third(s.x, s.y), gap_after,
+        [&] { return n.gap_turn(s.x, s.y); }, [&] { return n.gap_limit(s.x, s.y); });
+  }
+
+  double guess(int k, State s, double h) const override {
+    const Neuron n = lane(k);
+    const double g = n.gap(s.x, s.y), u = n.gap_rate(s.x, s.y);
+    if (g >= 0) return 0;
+    const double square = u * u - 2 * g * n.gap_bend(s.x, s.y);
+    return u > 0 && square > 0 ? -2 * g / (u + std::sqrt(square)) : h;
+  }
+
+  double gap(int k, State s) const override { return lane(k).gap(s.x, s.y); }
+  State slope(int k, State s) const override {
+    const Neuron n = lane(k);
+    return {n.x_rate(s.x, s.y), n.y_rate(s.x, s.y)};
+  }
+  State fired(int k, State s) const override {
+    lane(k).fire(s.x, s.y);
+    return s;
+  }
+  State received(int k, State s, double w) const override {
+    lane(k).receive(w, s.x, s.y);
+    return s;
+  }
+  State gap_by_state() const override { return {Neuron::kGapByX, Neuron::kGapByY}; }
+  bool arrivals_jump() const override { return Neuron::kArrivalsJump; }
+  bool fires() const override { return Neuron::kFires; }
+  bool needs_states(bool trains) const override { return trains; }
+
+  void go_back(const Lanes& l, const Adjoints& a, double h, const Lanes* start,
+               const Gauge& gauge, const double* by_integral,
+               bool trains) const override {
+    const int f = first();
+    if (trains)
+      for (int k = 0; k < size(); k++) {
+        const State s{start->x[f + k], start->y[f + k]};
+        tau_back(k, s, h, mode(l, k), {a.lx[f + k], a.ly[f + k]}, a, gauge,
+                 by_integral ? by_integral[f + k] : 0);
+      }
+    if (pause().ever)
+      uniform_ ? move_back<true, true>(l, a, h) : move_back<false, true>(l, a, h);
+    else
+      uniform_ ? move_back<true, false>(l, a, h) : move_back<false, false>(l, a, h);
+    if (!by_integral) return;
+    const double* free_x = l.free_x + f;
+    double *lx = a.lx + f, *ly = a.ly + f, *bias = a.bias + f;
+    typename Neuron::Area area = lane(0).area(gauge.rho, h);
+    const double still = decay_integral(gauge.rho, h);
+    for (int k = 0; k < size(); k++) {
+      if (!uniform_) area = lane(k).area(gauge.rho, h);
+      const double by = by_integral[f + k] * gauge.weight;
+      if (free_x[k] > 0) {
+        lx[k] += by * area.by_x;
+        ly[k] += by * area.by_y;
+        bias[k] += by * area.by_bias;
+      } else {
+        lx[k] += by * still;
+      }
+    }
+  }
+
+  double arrival_back(const Lanes& l, const Adjoints& a, const Lanes*,
+                      const double* row, double* gradient, bool timed,
+                      double* by_delay) const override {
+    if (uniform_ && !pause().ever && !by_delay)
+      return timed ? arrive_back<true>(a, row, gradient)
+                   : arrive_back<false>(a, row, gradient);
+    const int f = first();
+    const double *lx = a.lx + f, *ly = a.ly + f, *w = row + f, *hears = l.hears + f,
+                 *free_x = l.free_x + f, *free_y = l.free_y + f;
+    double* g = gradient + f;
+    double by_time = 0;
+    for (int k = 0; k < size(); k++) {
+      const Neuron n = lane(k);
+      g[k] += hears[k] * n.heard(lx[k], ly[k]);
+      const double by = hears[k] * (free_x[k] * lx[k] * n.x_shift(w[k]) +
+                                    free_y[k] * ly[k] * n.y_shift(w[k]));
+      if (by_delay) by_delay[f + k] += by;
+      by_time += by;
+    }
+    return by_time;
+  }
+
+  void lane_back(int k, State s, double h, Mode mode, State& l, const Adjoints& a,
+                 const Gauge& gauge, double by_integral, bool trains) const override {
+    if (trains) tau_back(k, s, h, mode, l, a, gauge, by_integral);
+    const Neuron n = lane(k);
+    const Way w = n.way(h);
+    const double x = mode.hold_x ? 0 : l.x, y = mode.hold_y ? 0 : l.y;
+    double& bias = a.bias[first() + k];
+    bias += n.bias_gradient(w, x, y);
+    l = {n.lx_before(w, x, y) + (l.x - x), n.ly_before(w, x, y) + (l.y - y)};
+    if (by_integral == 0) return;
+    const double by = by_integral * gauge.weight;
+    if (mode.hold_x) {
+      l.x += by * decay_integral(gauge.rho, h);
+    } else {
+      const auto area = n.area(gauge.rho, h);
+      l.x += by * area.by_x;
+      l.y += by * area.by_y;
+      bias += by * area.by_bias;
+    }
+  }
+
+  double lane_arrival_back(int k, State, double w, Mode mode, State l,
+                           double& gradient) const override {
+    if (mode.deaf) return 0;
+    const Neuron n = lane(k);
+    gradient += n.heard(l.x, l.y);
+    return (mode.hold_x ? 0 : l.x * n.x_shift(w)) +
+           (mode.hold_y ? 0 : l.y * n.y_shift(w));
+  }
+
+  State fired_back(int k, State, State l) const override {
+    lane(k).fire_back(l.x, l.y);
+    return l;
+  }
+
+  void integrate(const Lanes& l, double h, const Gauge& gauge,
+                 double* sums) const override {
+    const int f = first();
+    typename Neuron::Area area = lane(0).area(gauge.rho, h);
+    const double still = decay_integral(gauge.rho, h) * gauge.weight;
+    for (int k = 0; k < size(); k++) {
+      const Neuron n = lane(k);
+      if (!uniform_) area = n.area(gauge.rho, h);
+      const double moves =
+          area.by_x * l.x[f + k] + area.by_y * l.y[f + k] + area.by_bias * n.bias;
+      sums[f + k] += l.free_x[f + k] > 0 ? gauge.weight * moves : still * l.x[f + k];
+    }
+  }
+
+  double lane_integral(int k, State s, double h, Mode mode,
+                       const Gauge& gauge) const override {
+    const Neuron n = lane(k);
+    if (mode.hold_x) return gauge.weight * decay_integral(gauge.rho, h) * s.x;
+    const auto area = n.area(gauge.rho, h);
+    return gauge.weight * (area.by_x * s.x + area.by_y * s.y + area.by_bias * n.bias);
+  }
+
+  double turn(int k, State s) const override { return lane(k).x_turn(s.x, s.y); }
+
+ private:
+  EVENTAX_INLINE Neuron lane(int k) const { return Neuron::of(c_.data(), width(), k); }
+
+  Mode mode(const Lanes& l, int k) const {
+    const int f = first() + k;
+    return {l.awake[f] == 0, l.free_x[f] == 0, l.free_y[f] == 0, l.hears[f] == 0};
+  }
+
+  // Not negative where the gap may reach 0 within h. The rate u of a gap that turns
+  // from rising to falling is convex until its zero, so its chord bounds what it rises
+  // by: u^2 h / (2 (u - u_end)).
+  static EVENTAX_INLINE double rise(const Neuron& n, double x, double y, double xe,
+                                    double ye, double h) {
+    const double g = n.gap(x, y), ge = n.gap(xe, ye);
+    const double u = n.gap_rate(x, y), ue = n.gap_rate(xe, ye);
+    const double up = g * (2 * (u - ue)) + u * u * h;
+    const double top = g > ge ? g : ge;
+    const double turns = (u > 0) & (ue <= 0) ? up : top;
+    return turns > top ? turns : top;
+  }
+
+  template <bool kUniform, bool kPauses>
+  bool scan(const Lanes& l, double h, const double* row) const {
+    const Neuron shared = lane(0);
+    const Way way = shared.way(h);
+    bool any = false;
+    for (int from = 0; from < width(); from += kChunk) {
+      const int n = width() - from < kChunk ? width() - from : kChunk;
+      const bool flag =
+          row ? chunk<kUniform, kPauses, true>(l, h, row + first(), from, n, shared,
+                                               way)
+              : chunk<kUniform, kPauses, false>(l, h, nullptr, from, n, shared, way);
+      l.flags[(first() + from) / kVector] = flag;
+      any |= flag;
+    }
+    return any;
+  }
+
+  template <bool kUniform>
+  void go(const Lanes& l, const double h) const {
+    const Neuron shared = lane(0);
+    const Way way = shared.way(h);
+    const int f = first(), n = width();
+    const double* __restrict x = l.x + f, * __restrict y = l.y + f, * __restrict free_x = l.free_x + f, * __restrict free_y = l.free_y + f, * __restrict c = c_.data();
+    double* __restrict x_end = l.x_end + f, * __restrict y_end = l.y_end + f;
+    for (int k = 0; k < n; k++) {
+      const Neuron m = neuron<kUniform>(shared, c, n, k);
+      const Way w = way_of<kUniform>(m, way, h);
+      const double xe = m.x_after(w, x[k], y[k]), ye = m.y_after(w, x[k], y[k]);
+      x_end[k] = free_x[k] > 0 ? xe : x[k];
+      y_end[k] = free_y[k] > 0 ? ye : y[k];
+    }
+  }
+
+  template <bool kUniform, bool kPauses>
+  void move_back(const Lanes& l, const Adjoints& a, const double h) const {
+    const Neuron shared = lane(0);
+    const Way way = shared.way(h);
+    const int f = first(), n = width();
+    const double* __restrict free_x = l.free_x + f, * __restrict free_y = l.free_y + f, * __restrict c = c_.data();
+    double* __restrict lx = a.lx + f, * __restrict ly = a.ly + f, * __restrict bias = a.bias + f;
+    for (int k = 0; k < n; k++) {
+      const Neuron m = neuron<kUniform>(shared, c, n, k);
+      const Way w = way_of<kUniform>(m, way, h);
+      // What is held stays as it is.
+      const double x = kPauses ? (free_x[k] > 0 ? lx[k] : 0) : lx[k];
+      const double y = kPauses ? (free_y[k] > 0 ? ly[k] : 0) : ly[k];
+      bias[k] += m.bias_gradient(w, x, y);
+      const double x_before = m.lx_before(w, x, y), y_before = m.ly_before(w, x, y);
+      lx[k] = kPauses ? x_before + (lx[k] - x) : x_before;
+      ly[k] = kPauses ? y_before + (ly[k] - y) : y_before;
+    }
+  }
+
+  template <bool kTimed>
+  double arrive_back(const Adjoints& a, const double* row, double* gradient) const {
+    const Neuron shared = lane(0);
+    const int f = first(), n = width();
+    const double* __restrict lx = a.lx + f, * __restrict ly = a.ly + f, * __restrict w = row + f, * __restrict c = c_.data();
+    double* __restrict g = gradient + f;
+    double by_time = 0;
+#pragma omp simd reduction(+ : by_time)
+    for (int k = 0; k < n; k++) {
+      const Neuron m = shared.with_lane(c, n, k);
+      g[k] += m.heard(lx[k], ly[k]);
+      if (kTimed) by_time += lx[k] * m.x_shift(w[k]) + ly[k] * m.y_shift(w[k]);
+    }
+    return by_time;
+  }
+
+  // A lane, of which all share the time constants or each has its own; and what a
+  // length does to it. By value, so that nothing in a loop over lanes is in memory.
+  template <bool kUniform>
+  static EVENTAX_INLINE Neuron neuron(Neuron shared, const double* c, int n, int k) {
+    if constexpr (kUniform)
+      return shared.with_lane(c, n, k);
+    else
+      return Neuron::of(c, n, k);
+  }
+  template <bool kUniform>
+  static EVENTAX_INLINE Way way_of(Neuron own, Way shared, double h) {
+    if constexpr (kUniform)
+      return shared;
+    else
+      return own.way(h);
+  }
+
+  template <bool kUniform, bool kPauses, bool kArrives>
+  EVENTAX_INLINE bool chunk(const Lanes& l, const double h,
+                            const double* __restrict row, int from, int n,
+                            const Neuron shared, const Way way) const {
+    const int f = first() + from, stride = width();
+    double* __restrict x = l.x + f, * __restrict y = l.y + f, * __restrict x_end = l.x_end + f, * __restrict y_end = l.y_end + f, * __restrict may = l.may + f;
+    const double* __restrict free_x = l.free_x + f, * __restrict free_y = l.free_y + f, * __restrict hears = l.hears + f, * __restrict awake = l.awake + f;
+    const double* __restrict c = c_.data() + from;
+    if (kArrives) row += from;
+    std::int64_t negative = -1;
+#pragma omp simd reduction(& : negative)
+    for (int k = 0; k < n; k++) {
+      const Neuron m = neuron<kUniform>(shared, c, stride, k);
+      const Way w = way_of<kUniform>(m, way, h);
+      double xs = x[k], ys = y[k];
+      if (kArrives) {
+        m.receive(kPauses ? row[k] * hears[k] : row[k], xs, ys);
+        if (Neuron::kArrivalsJump)
+          x[k] = xs;
+        else
+          y[k] = ys;
+      }
+      double xe = m.x_after(w, xs, ys), ye = m.y_after(w, xs, ys);
+      if (kPauses) {
+        xe = free_x[k] > 0 ? xe : xs;
+        ye = free_y[k] > 0 ? ye : ys;
+      }
+      x_end[k] = xe;
+      y_end[k] = ye;
+      if (Neuron::kFires) {
+        double r = rise(m, xs, ys, xe, ye, h);
+        if (kPauses) r = awake[k] > 0 ? r : -1.0;
+        may[k] = r;
+        std::int64_t sign = 0;
+        std::memcpy(&sign, &r, sizeof(sign));
+        negative &= sign;
+      }
+    }
+    return Neuron::kFires && negative >= 0;
+  }
+
+  void tau_back(int k, State s, double h, Mode mode, State l, const Adjoints& a,
+                const Gauge& gauge, double by_integral) const {
+    const Neuron n = lane(k);
+    double& by_1 = a.tau_1[first() + k];
+    double& by_2 = a.tau_2[first() + k];
+    if (mode.hold_x) l.x = 0;
+    if (mode.hold_y) l.y = 0;
+    if (by_integral != 0 && !mode.hold_x) {
+      const State end = after(k, s, h, mode);
+      const auto area = n.area_ends(gauge.rho, h, s.x, s.y, end.x, end.y);
+      const double by = by_integral * gauge.weight;
+      by_1 += by * area.by_tau_m;
+      by_2 += by * area.by_tau_s;
+      l.x += by * area.by_x_end;
+      l.y += by * area.by_y_end;
+    }
+    n.tau_gradients(h, s.x, s.y, l.x, l.y, by_1, by_2);
+  }
+
+  std::vector<double> c_;
+  bool uniform_;
+};
+
+}  // namespace eventax
