@@ -34,7 +34,7 @@ class States(NamedTuple):
 
 def by_channel(net: EvNN, inputs: Any) -> np.ndarray:
     """Times of input spikes, a row per channel, padded with inf."""
-    events = net._inputs_at(inputs)
+    events = net._inputs_at(inputs).spikes
     times, channels = np.asarray(events.times), np.asarray(events.channels)
     return np.asarray(pad_spikes(times, channels, net.in_size))
 
@@ -50,7 +50,7 @@ def of_network(
     times = np.sort(as_array("times", times, 1))
     states = np.asarray(seen.state_at_t(inputs, times))
     at, by, _ = (np.asarray(x) for x in seen.record(inputs))
-    arriving = np.asarray(net._inputs_at(inputs).times)
+    arriving = np.asarray(net._inputs_at(inputs).spikes.times)
     values = _channel(states, channel)[who]
     threshold, infinite = np.full_like(values, np.nan), np.zeros(len(who), bool)
     if channel == 0:
