@@ -155,8 +155,9 @@ class Problem {
   }
 
   double t_end(std::int64_t sample) const {
-    return static_cast<double>(*end.template of<T>(sample)) +
-           static_cast<double>(*end_rest.template of<T>(sample));
+    const double at = static_cast<double>(*end.template of<T>(sample)) +
+                      static_cast<double>(*end_rest.template of<T>(sample));
+    return at >= setting.t0 ? at : setting.t0;  // NaN is no end
   }
 
   std::vector<Input> inputs(std::int64_t sample) const {

@@ -28,7 +28,7 @@ struct Trace {
 inline std::vector<std::pair<double, int>> in_order(const std::vector<double>& times) {
   std::vector<std::pair<double, int>> sorted;
   for (std::size_t j = 0; j < times.size(); j++)
-    sorted.emplace_back(times[j], static_cast<int>(j));
+    if (times[j] == times[j]) sorted.emplace_back(times[j], static_cast<int>(j));
   std::sort(sorted.begin(), sorted.end());
   return sorted;
 }

@@ -73,11 +73,11 @@ def ask_core(
     z = settings.flow.enter(model, model.init_state(n_neurons))
     parts = populations(model, n_neurons, z)
     arguments = [
-        # A sample at fault has no events.
+        # A sample at fault has no events, and no time.
         jnp.where(fault == OK, times, jnp.inf),
         inputs.channels,
-        t_end.time,
-        seen_at,
+        jnp.where(fault == OK, t_end.time, settings.t0),
+        jnp.where(fault == OK, seen_at, settings.t0),
         _or_nothing(delays.synaptic, 2, dtype),
         _or_nothing(delays.axonal, 1, dtype),
     ]
