@@ -312,7 +312,14 @@ class BlockRun {
     apart_.clear();
     for (const int lane : waking_)
       if (wake_at_[lane] <= at || (best.lane < 0)) apart_.push_back(lane);
-    for (const int lane : apart_) wake_up(lane, at);
+    for (const int lane : apart_) {
+      wake_up(lane, at);
+      // Who is above threshold by then fires next, at a time that moves with its pause.
+      const State end{states_.lanes().x_end[lane], states_.lanes().y_end[lane]};
+      const bool awake = states_.mode(lane) == 0;
+      if (awake && states_.of(lane).gap(states_.within(lane), end) >= 0)
+        above_.emplace_back(lane, kWoke);
+    }
     if (best.lane < 0) {
       land(h, to, apart_);
       return false;
