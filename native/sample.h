@@ -1,6 +1,7 @@
 // One sample through all blocks, and what is told of it.
 #pragma once
 
+#include <cmath>
 #include <memory>
 #include <vector>
 
@@ -28,7 +29,7 @@ struct Trace {
 inline std::vector<std::pair<double, int>> in_order(const std::vector<double>& times) {
   std::vector<std::pair<double, int>> sorted;
   for (std::size_t j = 0; j < times.size(); j++)
-    if (times[j] == times[j]) sorted.emplace_back(times[j], static_cast<int>(j));
+    if (!std::isnan(times[j])) sorted.emplace_back(times[j], static_cast<int>(j));
   std::sort(sorted.begin(), sorted.end());
   return sorted;
 }
