@@ -116,14 +116,14 @@ inline void append_sorted(std::vector<Arrival>& all, std::size_t from) {
     std::stable_sort(all.begin() + static_cast<std::ptrdiff_t>(from), all.end());
 }
 
-// Adds what is fired in [from, until) (a range for each source) to `arrivals`, in
-// order.
+// How far each source has been gone through.
 struct Cursor {
   std::size_t input = 0, observation = 0;
   std::vector<std::size_t> spike;
   std::vector<Arrival> later;  // beyond the time that was asked for
 };
 
+// Adds arrivals up to `until` to those that are there, in order of time.
 inline void gather(const Plan& plan, const Parameters& parameters, int b,
                    const Sources& sources, double until, double end, Cursor& cursor,
                    std::vector<Arrival>& arrivals) {
