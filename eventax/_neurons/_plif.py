@@ -157,7 +157,8 @@ class PLIF(AbstractLIF):
         )
 
     def time_constants(self) -> tuple[Any, Any]:
-        return jnp.exp(self.log_tmem), jnp.exp(self.log_tsyn)
+        tau_m, leaks, tau_s = self.membrane()
+        return jnp.where(leaks > 0, tau_m, jnp.inf), tau_s
 
     def membrane(self) -> tuple[Any, Any, Any]:
         # An infinite one is selected before the exponential, whose derivative it has.
