@@ -35,7 +35,10 @@ class ClosedForm final : public Population {
   }
 
   void go(const Lanes& l, double h) const override {
-    uniform_ ? go<true>(l, h) : go<false>(l, h);
+    if (pause().ever)
+      uniform_ ? go<true, true>(l, h) : go<false, true>(l, h);
+    else
+      uniform_ ? go<true, false>(l, h) : go<false, false>(l, h);
   }
 
   void receive(const Lanes& l, const double* row) const override {
@@ -227,7 +230,7 @@ class ClosedForm final : public Population {
                                     double ye, double h) {
     const double g = n.gap(x, y), ge = n.gap(xe, ye);
     const double u = n.gap_rate(x, y), ue = n.gap_rate(xe, ye);
-    const double up = g * (2 * (u - ue)) + u * u * h;
+    const double up = mul_add(g, 2 * (u - ue), u * u * h);
     const double top = g > ge ? g : ge;
     const double turns = (u > 0) & (ue <= 0) ? up : top;
     return turns > top ? turns : top;
@@ -235,22 +238,13 @@ class ClosedForm final : public Population {
 
   template <bool kUniform, bool kPauses>
   bool scan(const Lanes& l, double h, const double* row) const {
-    const Neuron shared = lane(0);
-    const Way way = shared.way(h);
-    bool any = false;
-    for (int from = 0; from < width(); from += kChunk) {
-      const int n = width() - from < kChunk ? width() - from : kChunk;
-      const bool flag =
-          row ? chunk<kUniform, kPauses, true>(l, h, row + first(), from, n, shared,
-                                               way)
-              : chunk<kUniform, kPauses, false>(l, h, nullptr, from, n, shared, way);
-      l.flags[(first() + from) / kVector] = flag;
-      any |= flag;
-    }
-    return any;
+    row ? pass<kUniform, kPauses, true>(l, h, row + first())
+        : pass<kUniform, kPauses, false>(l, h, nullptr);
+    return Neuron::kFires &&
+           note_signs(l.may + first(), width(), l.flags + first() / kVector);
   }
 
-  template <bool kUniform>
+  template <bool kUniform, bool kPauses>
   void go(const Lanes& l, const double h) const {
     const Neuron shared = lane(0);
     const Way way = shared.way(h);
@@ -261,8 +255,8 @@ class ClosedForm final : public Population {
       const Neuron m = neuron<kUniform>(shared, c, n, k);
       const Way w = way_of<kUniform>(m, way, h);
       const double xe = m.x_after(w, x[k], y[k]), ye = m.y_after(w, x[k], y[k]);
-      x_end[k] = free_x[k] > 0 ? xe : x[k];
-      y_end[k] = free_y[k] > 0 ? ye : y[k];
+      x_end[k] = !kPauses || free_x[k] > 0 ? xe : x[k];
+      y_end[k] = !kPauses || free_y[k] > 0 ? ye : y[k];
     }
   }
 
@@ -320,18 +314,16 @@ class ClosedForm final : public Population {
   }
 
   template <bool kUniform, bool kPauses, bool kArrives>
-  EVENTAX_INLINE bool chunk(const Lanes& l, const double h,
-                            const double* __restrict row, int from, int n,
-                            const Neuron shared, const Way way) const {
-    const int f = first() + from, stride = width();
+  void pass(const Lanes& l, const double h, const double* __restrict row) const {
+    const Neuron shared = lane(0);
+    const Way way = shared.way(h);
+    const int f = first(), n = width();
     double* __restrict x = l.x + f, * __restrict y = l.y + f, * __restrict x_end = l.x_end + f, * __restrict y_end = l.y_end + f, * __restrict may = l.may + f;
     const double* __restrict free_x = l.free_x + f, * __restrict free_y = l.free_y + f, * __restrict hears = l.hears + f, * __restrict awake = l.awake + f;
-    const double* __restrict c = c_.data() + from;
-    if (kArrives) row += from;
-    std::int64_t negative = -1;
-#pragma omp simd reduction(& : negative)
+    const double* __restrict c = c_.data();
+#pragma omp simd
     for (int k = 0; k < n; k++) {
-      const Neuron m = neuron<kUniform>(shared, c, stride, k);
+      const Neuron m = neuron<kUniform>(shared, c, n, k);
       const Way w = way_of<kUniform>(m, way, h);
       double xs = x[k], ys = y[k];
       if (kArrives) {
@@ -349,15 +341,10 @@ class ClosedForm final : public Population {
       x_end[k] = xe;
       y_end[k] = ye;
       if (Neuron::kFires) {
-        double r = rise(m, xs, ys, xe, ye, h);
-        if (kPauses) r = awake[k] > 0 ? r : -1.0;
-        may[k] = r;
-        std::int64_t sign = 0;
-        std::memcpy(&sign, &r, sizeof(sign));
-        negative &= sign;
+        const double r = rise(m, xs, ys, xe, ye, h);
+        may[k] = !kPauses || awake[k] > 0 ? r : -1.0;
       }
     }
-    return Neuron::kFires && negative >= 0;
   }
 
   void tau_back(int k, State s, double h, Mode mode, State l, const Adjoints& a,

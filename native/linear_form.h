@@ -33,14 +33,7 @@ class LinearForm final : public Population {
     double* may = l.may + f;
     for (int k = 0; k < width(); k++) may[k] = l.awake[f + k] > 0 ? l.x[f + k] - 1 : -1;
     move(l, h, may, l.awake + f);
-    bool any = false;
-    for (int from = 0; from < width(); from += kChunk) {
-      bool flag = false;
-      for (int k = from; k < std::min(from + kChunk, width()); k++) flag |= may[k] >= 0;
-      l.flags[(f + from) / kVector] = flag;
-      any |= flag;
-    }
-    return any;
+    return note_signs(may, width(), l.flags + f / kVector);
   }
   void go(const Lanes& l, double h) const override { move(l, h, nullptr, nullptr); }
   void receive(const Lanes& l, const double* row) const override {

@@ -6,11 +6,11 @@
 #include <vector>
 
 #include "exponentials.h"
+#include "signs.h"
 
 namespace eventax {
 
 constexpr int kVector = 8;  // lanes are padded to full vectors of doubles
-constexpr int kChunk = 32;  // lanes that are asked together whether they may fire
 
 // What is known of one neuron between events, and its adjoint.
 struct State {
@@ -33,7 +33,7 @@ struct Lanes {
   double *x, *y;          // now
   double *x_end, *y_end;  // at the end of the way
   double* may;            // not negative: may fire on the way
-  std::uint8_t* flags;    // by chunk: whether anyone may
+  std::uint8_t* flags;    // the same as bits, by vector of lanes
   double *free_x, *free_y, *hears, *awake;
 };
 

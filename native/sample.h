@@ -98,10 +98,8 @@ class Sample {
     int status = kOk;
     double limit = setting_.t0;
     std::size_t input = 0;
-    // Layers are gone through at once: an early stop saves little there.
-    bool sliced = false;
-    for (const BlockPlan& b : plan_.blocks) sliced |= b.cyclic;
-    sliced &= waiting_ >= 0 && n > 1;
+    // One block of neurons that hear each other stops by itself.
+    const bool sliced = waiting_ >= 0 && !(n == 1 && plan_.blocks[0].cyclic);
     bool last = false;
     while (!last && !done()) {
       limit = sliced ? next_limit(limit, input) : end_;

@@ -128,12 +128,9 @@ class BlockRun {
     const Lanes& l = states_.lanes();
     if (any)
       for (const auto& p : block_->populations)
-        for (int from = p->first(); from < p->first() + p->width(); from += kChunk) {
-          if (!l.flags[from / kVector]) continue;
-          const int until = std::min(from + kChunk, p->first() + p->size());
-          for (int k = from; k < until; k++)
-            if (l.may[k] >= 0) candidates_.push_back({k, 0});
-        }
+        for (int from = p->first(); from < p->first() + p->width(); from += kVector)
+          each_set(l.flags[from / kVector],
+                   [&](int k) { candidates_.push_back({from + k, 0}); });
     if (next_wake_ > to + setting_->tie(to)) return;
     next_wake_ = kInf;
     for (int k = 0; k < plan_->width; k++) {

@@ -56,10 +56,10 @@ struct Alif {
     return {lost(leak * h), lost(adapt * h), h};
   }
   EVENTAX_INLINE double x_after(const Way& w, double x, double) const {
-    return x + w.lost_x * (bias - x);
+    return mul_add(w.lost_x, bias - x, x);
   }
   EVENTAX_INLINE double y_after(const Way& w, double, double y) const {
-    return y + w.lost_y * (base - y);
+    return mul_add(w.lost_y, base - y, y);
   }
   EVENTAX_INLINE double x_rate(double x, double) const { return leak * (bias - x); }
   EVENTAX_INLINE double y_rate(double, double y) const { return adapt * (base - y); }

@@ -54,13 +54,13 @@ struct Lif {
             leak > 0 ? gain * p.lost_a / leak : gain * h, h};
   }
   EVENTAX_INLINE double x_after(const Way& w, double x, double y) const {
-    return x + ((w.drift * bias - w.lost_x * x) + w.response * y);
+    return x + mul_add(w.response, y, mul_add(-w.lost_x, x, w.drift * bias));
   }
   EVENTAX_INLINE double y_after(const Way& w, double, double y) const {
-    return y - w.lost_y * y;
+    return mul_add(-w.lost_y, y, y);
   }
   EVENTAX_INLINE double x_rate(double x, double y) const {
-    return gain * (y + bias) - leak * x;
+    return mul_add(-leak, x, gain * (y + bias));
   }
   EVENTAX_INLINE double y_rate(double, double y) const { return -syn * y; }
 
@@ -116,10 +116,10 @@ struct Lif {
   // Adjoint: of (lx, ly) at the end of a way, those at its start
 
   EVENTAX_INLINE double lx_before(const Way& w, double lx, double) const {
-    return lx - w.lost_x * lx;
+    return mul_add(-w.lost_x, lx, lx);
   }
   EVENTAX_INLINE double ly_before(const Way& w, double lx, double ly) const {
-    return w.response * lx + (ly - w.lost_y * ly);
+    return mul_add(w.response, lx, mul_add(-w.lost_y, ly, ly));
   }
   EVENTAX_INLINE double bias_gradient(const Way& w, double lx, double) const {
     return w.drift * lx;
