@@ -61,18 +61,28 @@ class ClosedForm final : public Population {
             mode.hold_y ? s.y : n.y_after(w, s.x, s.y)};
   }
 
-  double crossing(int k, State s, double h) const override {
+  using Population::crossing;
+  double crossing(int k, State s, double h, State& end, bool& known) const override {
     if (!Neuron::kFires) return kInf;
     const Neuron n = lane(k);
+    const auto gap_at = [&](State at) {
+      return Gap{n.gap(at.x, at.y), n.gap_rate(at.x, at.y), n.gap_bend(at.x, at.y)};
+    };
     const auto gap_after = [&](double t) {
       const Way w = n.way(t);
-      const double x = n.x_after(w, s.x, s.y), y = n.y_after(w, s.x, s.y);
-      return Gap{n.gap(x, y), n.gap_rate(x, y), n.gap_bend(x, y)};
+      return gap_at({n.x_after(w, s.x, s.y), n.y_after(w, s.x, s.y)});
     };
-    const Gap now{n.gap(s.x, s.y), n.gap_rate(s.x, s.y), n.gap_bend(s.x, s.y)};
+    const Gap now = gap_at(s);
     if (now.value >= 0) return 0;
+    if (!known) {
+      const Way w = n.way(h);
+      end = {n.x_after(w, s.x, s.y), n.y_after(w, s.x, s.y)};
+      known = true;
+    }
+    const double doubt =
+        1e-9 * (std::fabs(now.value) + std::fabs(s.x) + std::fabs(end.x));
     return first_rise(
-        now, gap_after(h), h, n.gap_third(s.x, s.y), gap_after,
+        now, gap_at(end), h, n.gap_third(s.x, s.y), doubt, gap_after,
         [&] { return n.gap_turn(s.x, s.y); }, [&] { return n.gap_limit(s.x, s.y); });
   }
 

@@ -109,12 +109,20 @@ inline double decay_integral(double p, double h) {
   return x > 0 ? lost(x) / p : h;
 }
 
-// (E(p) - E(q)) / (q - p) of that integral E, without cancellation: the integral of
-// s exp(-slow s) (1 - exp(-|p - q| s)) / (|p - q| s).
-inline double decay_integral_slope(double p, double q, double h) {
-  const double slow = std::min(p, q), apart = std::fabs(p - q), z = apart * h;
-  if (z > 0.3)
-    return (decay_integral(slow, h) - decay_integral(slow + apart, h)) / apart;
+// A rate with that integral.
+struct Decay {
+  double rate, area;
+};
+inline Decay decay(double rate, double h) { return {rate, decay_integral(rate, h)}; }
+
+// (E(p) - E(q)) / (q - p) of these integrals E: the integral of
+// s exp(-slow s) (1 - exp(-|p - q| s)) / (|p - q| s). It is some h^2 / 2, exact to a
+// rounding of h over the larger rate: of many short ways no more is lost than of a long
+// one.
+inline double decay_integral_slope(Decay p, Decay q, double h) {
+  const double apart = std::fabs(p.rate - q.rate), slow = std::min(p.rate, q.rate);
+  const double z = apart * h;
+  if (z > 0.3 || 3 * apart > slow) return (p.area - q.area) / (q.rate - p.rate);
   // A series in `apart`, of the moments of s^n exp(-slow s), n = 1 to kTerms.
   constexpr int kTerms = 12;
   double moments[kTerms + 1];

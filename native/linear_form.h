@@ -55,7 +55,8 @@ class LinearForm final : public Population {
     return {mode.hold_x ? s.x : end.x, end.y};
   }
 
-  double crossing(int k, State s, double h) const override {
+  using Population::crossing;
+  double crossing(int k, State s, double h, State&, bool&) const override {
     if (s.x >= 1) return 0;
     if (!(h > 0)) return kInf;
     const int n = steps(k, s, h);

@@ -10,7 +10,10 @@ namespace eventax {
 // Neurons of one model within a block: lanes first to first + size, padded to `width`.
 struct Group {
   int population, first, size, width;
-  std::vector<int> members;  // numbers within the population
+  std::vector<int> members;  // numbers within the population, ascending
+  bool side_by_side() const {
+    return size > 0 && members[size - 1] - members[0] == size - 1;
+  }
 };
 
 struct BlockPlan {

@@ -73,7 +73,13 @@ class Population {
   // One lane k (of this population) by itself.
   virtual State after(int k, State s, double h, Mode mode) const = 0;
   // Time until it fires, not later than h: 0 if it is at threshold now, inf if not.
-  virtual double crossing(int k, State s, double h) const = 0;
+  // `end` is its state at h: given where `known`, else told where it was needed.
+  virtual double crossing(int k, State s, double h, State& end, bool& known) const = 0;
+  double crossing(int k, State s, double h) const {
+    State end;
+    bool known = false;
+    return crossing(k, s, h, end, known);
+  }
   // Roughly that time.
   virtual double guess(int k, State s, double h) const = 0;
   virtual double gap(int k, State s) const = 0;

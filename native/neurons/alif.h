@@ -96,8 +96,8 @@ struct Alif {
     double by_x, by_y, by_bias;
   };
   Area area(double rho, double h) const {
-    return {decay_integral(leak + rho, h), 0,
-            leak * decay_integral_slope(rho, leak + rho, h)};
+    const Decay x = decay(leak + rho, h);
+    return {x.area, 0, leak * decay_integral_slope(decay(rho, h), x, h)};
   }
   struct AreaEnds {
     double by_tau_m, by_tau_s, by_x_end, by_y_end;

@@ -94,9 +94,9 @@ struct Lif {
     double by_x, by_y, by_bias;
   };
   Area area(double rho, double h) const {
-    return {decay_integral(leak + rho, h),
-            gain * decay_integral_slope(leak + rho, syn + rho, h),
-            gain * decay_integral_slope(rho, leak + rho, h)};
+    const Decay x = decay(leak + rho, h), y = decay(syn + rho, h), one = decay(rho, h);
+    return {x.area, gain * decay_integral_slope(x, y, h),
+            gain * decay_integral_slope(one, x, h)};
   }
   // Its derivative by tau_m and tau_s, with both ends of the way held, and by these
   // ends: both equations times exp(-rho s), integrated by parts.
