@@ -85,6 +85,7 @@ class LinearForm final : public Population {
   bool fires() const override { return true; }
   bool needs_states(bool) const override { return true; }
   double blur() const override { return blur_; }
+  double reach() const override { return shortest_ / 2; }
 
   void go_back(const Lanes& l, const Adjoints& a, double h, const Lanes* start,
                const Gauge&, const double*, bool trains) const override {
@@ -218,28 +219,25 @@ class LinearForm final : public Population {
       y_end[k] = free_y[k] > 0 ? y[k] * s.kept : y[k];
     }
   }
-  // The largest error of a step, and the largest drive.
-  static double largest_error(int n, const qif::Step& step,
-                              const double* __restrict constant,
-                              const double* __restrict y) {
+  // What asks for more than one step: the largest error of a step, and drive.
+  struct Demand {
+    double error = 0, drive = 0;
+  };
+  static Demand demand(int n, const qif::Step& step, const double* __restrict constant,
+                       const double* __restrict y) {
     const qif::Step s = step;
-    double most = 0;
-#pragma omp simd reduction(max : most)
+    double error = 0, drive = 0;
+#pragma omp simd reduction(max : error, drive)
     for (int k = 0; k < n; k++) {
-      const double error = qif::magnus(s, constant[k], y[k]).error;
-      most = error > most ? error : most;
+      const double own = qif::magnus(s, constant[k], y[k]).error;
+      const double pull = drive_of(constant[k], y[k]);
+      error = own > error ? own : error;
+      drive = pull > drive ? pull : drive;
     }
-    return most;
+    return {error, drive};
   }
-  static double largest_drive(int n, const double* __restrict constant,
-                              const double* __restrict y) {
-    double most = 0;
-#pragma omp simd reduction(max : most)
-    for (int k = 0; k < n; k++) {
-      const double drive = std::fabs(constant[k] + 0.25) + std::fabs(y[k]) + 0.25;
-      most = drive > most ? drive : most;
-    }
-    return most;
+  static EVENTAX_INLINE double drive_of(double constant, double y) {
+    return std::fabs(constant + 0.25) + std::fabs(y) + 0.25;
   }
 
   double shift(int k, double x, double w, double lx, double ly) const {
@@ -250,7 +248,7 @@ class LinearForm final : public Population {
   // How many steps a way of length h takes: their error stays at what is allowed, and q
   // has one zero at most in each.
   int steps(int k, State s, double h) const {
-    const double drive = std::fabs(constant(k) + 0.25) + std::fabs(s.y) + 0.25;
+    const double drive = drive_of(constant(k), s.y);
     const double most =
         std::min(std::min(tau_m(k) / std::sqrt(drive), 2 * tau_s(k)), h);
     return count(h, most, qif::magnus(step_of(k, most), constant(k), s.y).error);
@@ -259,14 +257,16 @@ class LinearForm final : public Population {
     const double* constants = &c_[Qif::kConstant * width()];
     const double* y = l.y + first();
     if (uniform_) {
-      const double drive = largest_drive(size(), constants, y);
-      const double most = std::min(std::min(tau_m(0) / std::sqrt(drive), shortest_), h);
-      return count(h, most, largest_error(size(), step_of(0, most), constants, y));
+      // Most ways are one step.
+      Demand asked = demand(size(), step_of(0, h), constants, y);
+      const double most =
+          std::min(std::min(tau_m(0) / std::sqrt(asked.drive), shortest_), h);
+      if (most < h) asked = demand(size(), step_of(0, most), constants, y);
+      return count(h, most, asked.error);
     }
     double most = std::min(shortest_, h), error = 0;
     for (int k = 0; k < size(); k++) {
-      const double drive = std::fabs(constant(k) + 0.25) + std::fabs(y[k]) + 0.25;
-      most = std::min(most, tau_m(k) / std::sqrt(drive));
+      most = std::min(most, tau_m(k) / std::sqrt(drive_of(constant(k), y[k])));
     }
     for (int k = 0; k < size(); k++)
       error = std::max(error, qif::magnus(step_of(k, most), constant(k), y[k]).error);

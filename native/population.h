@@ -90,6 +90,8 @@ class Population {
   // Whether an arrival changes the gap itself.
   virtual bool arrivals_jump() const = 0;
   virtual bool fires() const = 0;
+  // How long a way it goes in about one step.
+  virtual double reach() const { return kInf; }
   // How far a time of its spikes may be off beside rounding.
   virtual double blur() const { return 0; }
   // Whether the way back needs states, to trained time constants for instance.
