@@ -91,7 +91,7 @@ class LinearForm final : public Population {
                const Gauge&, const double*, bool trains) const override {
     if (h <= 0) return;
     const int f = first(), w = width();
-    const int n = steps(*start, h);
+    const auto [n, shared] = pace(*start, h);
     // States at the start of each step.
     thread_local std::vector<double> kept;
     kept.resize(static_cast<std::size_t>(2) * w * (n + 1));
@@ -99,10 +99,9 @@ class LinearForm final : public Population {
     std::memcpy(kept.data() + w, start->y + f, w * sizeof(double));
     for (int j = 0; j + 1 < n; j++) {
       const double* now = &kept[static_cast<std::size_t>(2) * w * j];
-      stride(l, h / n, now, now + w, &kept[static_cast<std::size_t>(2) * w * (j + 1)],
+      stride(l, h / n, shared, now, now + w, &kept[static_cast<std::size_t>(2) * w * (j + 1)],
              &kept[static_cast<std::size_t>(2) * w * (j + 1) + w]);
     }
-    const qif::Step shared = step_of(0, h / n);
     for (int j = n - 1; j >= 0; j--) {
       const double* __restrict x = &kept[static_cast<std::size_t>(2) * w * j];
       const double* __restrict y = x + w;
@@ -253,16 +252,23 @@ class LinearForm final : public Population {
         std::min(std::min(tau_m(k) / std::sqrt(drive), 2 * tau_s(k)), h);
     return count(h, most, qif::magnus(step_of(k, most), constant(k), s.y).error);
   }
-  int steps(const Lanes& l, double h) const {
+  // Of everybody, with what a step does where all have the same time constants.
+  struct Pace {
+    int n;
+    qif::Step step;
+  };
+  Pace pace(const Lanes& l, double h) const {
     const double* constants = &c_[Qif::kConstant * width()];
     const double* y = l.y + first();
     if (uniform_) {
       // Most ways are one step.
-      Demand asked = demand(size(), step_of(0, h), constants, y);
+      const qif::Step whole = step_of(0, h);
+      Demand asked = demand(size(), whole, constants, y);
       const double most =
           std::min(std::min(tau_m(0) / std::sqrt(asked.drive), shortest_), h);
       if (most < h) asked = demand(size(), step_of(0, most), constants, y);
-      return count(h, most, asked.error);
+      const int n = count(h, most, asked.error);
+      return {n, n == 1 ? whole : step_of(0, h / n)};
     }
     double most = std::min(shortest_, h), error = 0;
     for (int k = 0; k < size(); k++) {
@@ -270,7 +276,7 @@ class LinearForm final : public Population {
     }
     for (int k = 0; k < size(); k++)
       error = std::max(error, qif::magnus(step_of(k, most), constant(k), y[k]).error);
-    return count(h, most, error);
+    return {count(h, most, error), {}};
   }
   // The fourth-order part of Omega is an error of order 5; the error of Omega itself,
   // of order 7, is taken as its power 7/5.
@@ -282,13 +288,14 @@ class LinearForm final : public Population {
   }
 
   // One step of everybody, from (x, y) to (x_end, y_end).
-  void stride(const Lanes& l, double h, const double* __restrict x,
+  void stride(const Lanes& l, double h, const qif::Step& shared,
+              const double* __restrict x,
               const double* __restrict y, double* __restrict x_end,
               double* __restrict y_end) const {
     const int f = first();
     const double *free_x = l.free_x + f, *free_y = l.free_y + f;
     if (uniform_) {
-      all_on(width(), step_of(0, h), &c_[Qif::kConstant * width()], x, y, free_x,
+      all_on(width(), shared, &c_[Qif::kConstant * width()], x, y, free_x,
              free_y, x_end, y_end);
       return;
     }
@@ -301,7 +308,8 @@ class LinearForm final : public Population {
   }
 
   void move(const Lanes& l, double h, double* may, const double* awake) const {
-    const int f = first(), w = width(), n = h > 0 ? steps(l, h) : 0;
+    const int f = first(), w = width();
+    const auto [n, shared] = h > 0 ? pace(l, h) : Pace{0, {}};
     std::memcpy(l.x_end + f, l.x + f, w * sizeof(double));
     std::memcpy(l.y_end + f, l.y + f, w * sizeof(double));
     thread_local std::vector<double> now;
@@ -309,7 +317,7 @@ class LinearForm final : public Population {
     for (int j = 0; j < n; j++) {
       std::memcpy(now.data(), l.x_end + f, w * sizeof(double));
       std::memcpy(now.data() + w, l.y_end + f, w * sizeof(double));
-      stride(l, h / n, now.data(), now.data() + w, l.x_end + f, l.y_end + f);
+      stride(l, h / n, shared, now.data(), now.data() + w, l.x_end + f, l.y_end + f);
       if (!may) continue;
       for (int k = 0; k < w; k++) {
         const double past = awake[k] > 0 ? l.x_end[f + k] - 1 : -1;
