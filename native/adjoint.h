@@ -19,6 +19,23 @@ struct BlockGradient {
     delays.assign(delayed ? weights.size() : 0, 0.0);
     for (auto* v : {&bias, &tau_1, &tau_2, &start_x, &start_y}) v->assign(width, 0.0);
   }
+  void add(const BlockGradient& other) {
+    if (bias.empty()) {
+      *this = other;
+      return;
+    }
+    if (other.bias.empty()) return;
+    const auto add_to = [](std::vector<double>& to, const std::vector<double>& from) {
+      for (std::size_t k = 0; k < to.size(); k++) to[k] += from[k];
+    };
+    add_to(weights, other.weights);
+    add_to(delays, other.delays);
+    add_to(bias, other.bias);
+    add_to(tau_1, other.tau_1);
+    add_to(tau_2, other.tau_2);
+    add_to(start_x, other.start_x);
+    add_to(start_y, other.start_y);
+  }
 };
 
 // Cotangents of times, by block and spike, by input, by observation.

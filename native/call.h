@@ -196,7 +196,8 @@ class Problem {
   // What a spike of each sender counts: arrivals after different delays are several
   // events.
   std::vector<std::vector<double>> distinct_delays(const Parameters& parameters) const {
-    std::vector<std::vector<double>> distinct(static_cast<std::size_t>(plan().n_senders));
+    std::vector<std::vector<double>> distinct(
+        static_cast<std::size_t>(plan().n_senders));
     for (std::size_t b = 0; b < plan().blocks.size(); b++)
       for (std::size_t r = 0; r < plan().blocks[b].senders.size(); r++)
         for (const Reach& reach : parameters.blocks[b].reaches[r])
@@ -451,13 +452,15 @@ void forward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Rets& ret
   in_parallel(pool, parts, work);
 }
 
-// A gradient that several samples may share: each thread adds up its own.
+// A gradient that several samples may share: then each thread adds up its own, unless
+// each number is `added_once`.
 template <class T>
 class Sum {
  public:
-  Sum(View view, int parts) : view_(std::move(view)) {
+  Sum(View view, int parts, bool added_once) : view_(std::move(view)) {
     if (view_.size() == 0) return;
-    if (view_.own())
+    direct_ = view_.own() || added_once;
+    if (direct_)
       std::memset(view_.of<T>(0), 0,
                   static_cast<std::size_t>(view_.count() * view_.size()) * sizeof(T));
     else
@@ -470,7 +473,7 @@ class Sum {
     return view_.place(a) == view_.place(b);
   }
   void add(int part, std::int64_t sample, std::int64_t k, double value) {
-    if (view_.own()) {
+    if (direct_) {
       view_.of<T>(sample)[k] += static_cast<T>(value);
       return;
     }
@@ -491,7 +494,7 @@ class Sum {
           if (hears[k]) to[group.members[k]] += static_cast<Number>(values[k]);
       }
     };
-    if (view_.own())
+    if (direct_)
       add_to(view_.of<T>(sample) + offset);
     else
       add_to(parts_[static_cast<std::size_t>(part)].data() +
@@ -508,6 +511,7 @@ class Sum {
 
  private:
   View view_;
+  bool direct_ = false;
   std::vector<std::vector<double>> parts_;
 };
 
@@ -523,6 +527,9 @@ struct Gradients {
   Sum<T>& tau_1(std::size_t q) { return all[6 + 5 * q]; }
   Sum<T>& tau_2(std::size_t q) { return all[7 + 5 * q]; }
   Sum<T>& start(std::size_t q) { return all[8 + 5 * q]; }
+
+  // One number per synapse.
+  static bool is_large(std::size_t k) { return k == 2 || (k >= 4 && (k - 4) % 5 == 0); }
 
   // From lanes of blocks to the arrays of the user.
   void add(const Problem<T>& problem, const std::vector<BlockGradient>& found, int part,
@@ -595,12 +602,11 @@ void backward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Args& ar
   const View by_read = args.take(kType<T>, {reads ? outputs : 0}, "cotangents");
 
   const int parts = parts_of(pool, problem.samples_);
-  Gradients<T> gradients;
-  std::size_t number = 0;
+  std::vector<View> views;
   const auto next = [&](std::vector<std::int64_t> own, const char* name) {
-    if (number >= wanted.size()) throw BadArray("eventax: bad attributes.");
-    if (!wanted[number++]) std::fill(own.begin(), own.end(), 0);
-    gradients.all.emplace_back(rets.take(kType<T>, own, name), parts);
+    if (views.size() >= wanted.size()) throw BadArray("eventax: bad attributes.");
+    if (!wanted[views.size()]) std::fill(own.begin(), own.end(), 0);
+    views.push_back(rets.take(kType<T>, own, name));
   };
   const std::int64_t senders = n + h.n_inputs;
   next({problem.n_times}, "times");
@@ -615,6 +621,14 @@ void backward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Args& ar
     next({many}, "time constants");
     next({p.size, 2}, "init_state");
   }
+  // Whether all samples have the same parameters: what threads found is added up then,
+  // and told once.
+  bool together = true;
+  for (std::size_t k = 2; k < views.size(); k++)
+    together &= views[k].size() == 0 || views[k].count() <= 1;
+  Gradients<T> gradients;
+  for (std::size_t k = 0; k < views.size(); k++)
+    gradients.all.emplace_back(views[k], parts, together && Gradients<T>::is_large(k));
   Wish wish;
   const bool delays = gradients.delays().wanted() || gradients.axonal().wanted();
   wish.inputs = gradients.times().wanted() || delays;
@@ -701,9 +715,12 @@ void backward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Args& ar
         gradients.observe().add(part, b, j,
                                 times.observations[static_cast<std::size_t>(j)]);
   };
+  std::vector<std::vector<BlockGradient>> found_by_part(
+      static_cast<std::size_t>(parts));
   const auto work = [&](int part) {
     Packed<T> packed(problem, shared ? &*shared : nullptr);
-    std::vector<BlockGradient> found(problem.plan().blocks.size());
+    std::vector<BlockGradient>& found = found_by_part[static_cast<std::size_t>(part)];
+    found.resize(problem.plan().blocks.size());
     std::int64_t last = -1;
     const auto flush = [&](std::int64_t sample) {
       gradients.add(problem, found, part, sample);
@@ -717,9 +734,15 @@ void backward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Args& ar
       one(b, packed.of(b), found, part);
       last = b;
     }
-    if (last >= 0) flush(last);
+    if (last >= 0 && !together) flush(last);
   };
   in_parallel(pool, parts, work);
+  if (together && problem.samples_ > 0) {
+    for (std::size_t p = 1; p < found_by_part.size(); p++)
+      for (std::size_t b = 0; b < found_by_part[p].size(); b++)
+        found_by_part[0][b].add(found_by_part[p][b]);
+    gradients.add(problem, found_by_part[0], 0, 0);
+  }
   for (Sum<T>& sum : gradients.all) sum.finish();
 }
 

@@ -24,8 +24,8 @@ inline double turning_point(double a, double b, double u, double k) {
 // Time in [0, h] at which `after(t)` first rises through 0: 0 if it is not negative
 // now, inf if it does not rise through 0. `now` and `end` are the gap at 0 and at h,
 // `turn` is the time of its extremum (asked for where the end does not tell), `third`
-// bounds the third derivative. An end above 0 by no more than `doubt` may be rounding of
-// a gap that never gets there: then `limit`, the gap at infinity, has a say.
+// bounds the third derivative. An end above 0 by no more than `doubt` may be rounding
+// of a gap that never gets there: then `limit`, the gap at infinity, has a say.
 //
 // Between now, the extremum and h the gap is monotone, so the interval in which it
 // rises brackets the crossing. The search goes on to the root of the parabola with the
@@ -39,8 +39,7 @@ double first_rise(Gap now, Gap end, double h, double third, double doubt, After 
     if (!(now.rate > 0 && end.rate <= 0)) return kInf;
     high = turn();
     if (!(high > 0 && high < h) || after(high).value < 0) return kInf;
-  } else if (end.value <= doubt && !(limit() > 0) &&
-             !(now.rate > 0 && turn() < kInf)) {
+  } else if (end.value <= doubt && !(limit() > 0) && !(now.rate > 0 && turn() < kInf)) {
     return kInf;
   }
   double t = 0, before = kInf;

@@ -99,7 +99,8 @@ class LinearForm final : public Population {
     std::memcpy(kept.data() + w, start->y + f, w * sizeof(double));
     for (int j = 0; j + 1 < n; j++) {
       const double* now = &kept[static_cast<std::size_t>(2) * w * j];
-      stride(l, h / n, shared, now, now + w, &kept[static_cast<std::size_t>(2) * w * (j + 1)],
+      stride(l, h / n, shared, now, now + w,
+             &kept[static_cast<std::size_t>(2) * w * (j + 1)],
              &kept[static_cast<std::size_t>(2) * w * (j + 1) + w]);
     }
     for (int j = n - 1; j >= 0; j--) {
@@ -289,14 +290,13 @@ class LinearForm final : public Population {
 
   // One step of everybody, from (x, y) to (x_end, y_end).
   void stride(const Lanes& l, double h, const qif::Step& shared,
-              const double* __restrict x,
-              const double* __restrict y, double* __restrict x_end,
-              double* __restrict y_end) const {
+              const double* __restrict x, const double* __restrict y,
+              double* __restrict x_end, double* __restrict y_end) const {
     const int f = first();
     const double *free_x = l.free_x + f, *free_y = l.free_y + f;
     if (uniform_) {
-      all_on(width(), shared, &c_[Qif::kConstant * width()], x, y, free_x,
-             free_y, x_end, y_end);
+      all_on(width(), shared, &c_[Qif::kConstant * width()], x, y, free_x, free_y,
+             x_end, y_end);
       return;
     }
     for (int k = 0; k < width(); k++) {

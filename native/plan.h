@@ -80,10 +80,10 @@ inline std::vector<int> components(int n, const std::vector<std::vector<int>>& h
 // Lanes of so many neurons.
 inline int padded(int size) { return (size + 7) / 8 * 8; }
 
-// Neurons that hear a block of neurons which hear each other go along with it where that
-// costs nothing, in lanes that are padding otherwise: an output neuron, for instance.
-// `block` tells each neuron's block, of which senders come first; `cyclic` those in which
-// neurons hear each other.
+// Neurons that hear a block of neurons which hear each other go along with it where
+// that costs nothing, in lanes that are padding otherwise: an output neuron, for
+// instance. `block` tells each neuron's block, of which senders come first; `cyclic`
+// those in which neurons hear each other.
 inline void fill_padding(const std::vector<std::vector<int>>& hears,
                          const std::vector<int>& population,
                          std::vector<std::uint8_t>& cyclic, std::vector<int>& block) {

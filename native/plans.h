@@ -31,8 +31,8 @@ class Plans {
         e.used = ++calls_;
         return e.plan;
       }
-    const auto plan = std::make_shared<const Plan>(make_plan(
-        w.n_neurons, w.n_senders, w.mask, w.population, w.member, w.jumps));
+    const auto plan = std::make_shared<const Plan>(
+        make_plan(w.n_neurons, w.n_senders, w.mask, w.population, w.member, w.jumps));
     Entry* oldest = nullptr;
     if (entries_.size() < kKept) {
       oldest = &entries_.emplace_back();
@@ -42,8 +42,13 @@ class Plans {
         if (e.used < oldest->used) oldest = &e;
     }
     const auto* bytes = reinterpret_cast<const std::uint8_t*>(w.mask);
-    *oldest = {w.n_senders, w.population, w.member, w.jumps,
-               std::vector<std::uint8_t>(bytes, bytes + size), plan, ++calls_};
+    *oldest = {w.n_senders,
+               w.population,
+               w.member,
+               w.jumps,
+               std::vector<std::uint8_t>(bytes, bytes + size),
+               plan,
+               ++calls_};
     return plan;
   }
 

@@ -8,8 +8,9 @@
 
 namespace eventax {
 
-// Eight numbers, the first in the lowest bit. Compilers do not find the instruction that
-// gathers signs, and without it half of a pass over lanes went into asking who may fire.
+// Eight numbers, the first in the lowest bit. Compilers do not find the instruction
+// that gathers signs, and without it half of a pass over lanes went into asking who may
+// fire.
 inline std::uint8_t not_negative(const double* v) {
 #if defined(__AVX512DQ__)
   return static_cast<std::uint8_t>(

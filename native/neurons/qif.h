@@ -75,9 +75,9 @@ EVENTAX_INLINE Magnus magnus(const Step& s, double constant, double i) {
   m.g = s.c * m.b2;
   const double square = m.g * m.g, cb3 = s.c * m.b3;
   const double dx = s.c * m.g * mul_add(40, m.b1, m.b3) * (-1.0 / 7200);
-  const double dy = mul_add(
-      m.g, m.b2 * (1.0 / 120),
-      mul_add(m.b1, square, -mul_add(20, m.b1, m.b3) * cb3) * (1.0 / 3600));
+  const double dy =
+      mul_add(m.g, m.b2 * (1.0 / 120),
+              mul_add(m.b1, square, -mul_add(20, m.b1, m.b3) * cb3) * (1.0 / 3600));
   const double dw = s.c * mul_add(20, cb3, square) * (1.0 / 3600);
   m.x = mul_add(m.g, -1.0 / 12, dx);
   m.y = mul_add(m.b3, 1.0 / 12, m.b1) + dy;
@@ -91,8 +91,8 @@ EVENTAX_INLINE Magnus magnus(const Step& s, double constant, double i) {
 constexpr Series entire(int number) {
   Series series{};
   for (int k = 0; k < kTerms; k++)
-    series[k] = number == 0   ? 1 / factorial(2 * k)
-                : number == 1 ? 1 / factorial(2 * k + 1)
+    series[k] = number == 0      ? 1 / factorial(2 * k)
+                : number == 1    ? 1 / factorial(2 * k + 1)
                 : k + 1 < kTerms ? (k + 1) / factorial(2 * k + 3)
                                  : 0;
   return series;
@@ -145,19 +145,20 @@ EVENTAX_INLINE Back step_back(const Step& s, double constant, double x, double i
 
   const double c = s.c, sum = mul_add(40, m.b1, m.b3), cg = c * m.g;
   const double lmx_cg = lmx * cg;
-  const double lg = mul_add(
-      lmx, mul_add(c * sum, -1.0 / 7200, -1.0 / 12),
-      mul_add(lmy, mul_add(m.b1, m.g * (1.0 / 1800), m.b2 * (1.0 / 120)),
-              lmw * cg * (1.0 / 1800)));
-  const double lb1 = mul_add(lmx_cg, -1.0 / 180,
-                             mul_add(lmy * (1.0 / 3600),
-                                     mul_add(m.g, m.g, -20 * m.b3 * c), lmy));
+  const double lg =
+      mul_add(lmx, mul_add(c * sum, -1.0 / 7200, -1.0 / 12),
+              mul_add(lmy, mul_add(m.b1, m.g * (1.0 / 1800), m.b2 * (1.0 / 120)),
+                      lmw * cg * (1.0 / 1800)));
+  const double lb1 =
+      mul_add(lmx_cg, -1.0 / 180,
+              mul_add(lmy * (1.0 / 3600), mul_add(m.g, m.g, -20 * m.b3 * c), lmy));
   const double lb2 = mul_add(lmy, m.g * (1.0 / 120), lg * c);
   const double lb3 =
       mul_add(lmy, mul_add(mul_add(20, m.b1, 2 * m.b3) * c, -1.0 / 3600, 1.0 / 12),
               mul_add(lmx_cg, -1.0 / 7200, lmw * c * c * (1.0 / 180)));
   const double l_current = mul_add(lb1, s.m1, mul_add(lb2, s.m2, lb3 * s.m3));
-  Back back{x > 0 ? lp - lq : lp + lq, mul_add(l_current, c, ly * s.kept), lb1 * c, 0, 0};
+  Back back{x > 0 ? lp - lq : lp + lq, mul_add(l_current, c, ly * s.kept), lb1 * c, 0,
+            0};
   if (!trains) return back;
   back.by_c = lmw - lmx * m.g * sum / 7200 - lmy * (20 * m.b1 + m.b3) * m.b3 / 3600 +
               lmw * (40 * c * m.b3 + m.g * m.g) / 3600 + lg * m.b2 + lb1 * constant +
