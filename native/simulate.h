@@ -129,8 +129,9 @@ class BlockRun {
     if (any)
       for (const auto& p : block_->populations)
         for (int from = p->first(); from < p->first() + p->width(); from += kVector)
-          each_set(l.flags[from / kVector],
-                   [&](int k) { candidates_.push_back({from + k, 0}); });
+          each_set(l.flags[from / kVector], [&](int k) {
+            if (l.may[from + k] >= 0) candidates_.push_back({from + k, 0});  // not NaN
+          });
     if (next_wake_ > to + setting_->tie(to)) return;
     next_wake_ = kInf;
     for (int k = 0; k < plan_->width; k++) {
