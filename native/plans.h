@@ -37,7 +37,7 @@ class Plans {
     if (entries_.size() < kKept) {
       oldest = &entries_.emplace_back();
     } else {
-      oldest = &entries_[0];
+      oldest = entries_.data();
       for (Entry& e : entries_)
         if (e.used < oldest->used) oldest = &e;
     }
