@@ -8,11 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from marks import slow
+from marks import needs_native, slow
 from populations import Case
 
 from eventax import EvNN, FFEvNN
-from eventax._native import load
 from eventax.adjoint import EventPropAdjoint
 from eventax.neuron_models import (
     ALIF,
@@ -24,10 +23,7 @@ from eventax.neuron_models import (
     Refractory,
 )
 
-pytestmark = [
-    pytest.mark.usefixtures("x64"),
-    pytest.mark.skipif(load() is None, reason="no native library: run `make native`"),
-]
+pytestmark = [pytest.mark.usefixtures("x64"), needs_native]
 F32, F64 = jnp.float32, jnp.float64
 N, M = 6, 3
 RNG = np.random.default_rng(3)

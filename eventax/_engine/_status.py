@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
-from .._largest import largest
+from .._devices import call_python
+from .._largest import largest, of_largest
 from .._spikes import Spikes
 from ._settings import Settings
 
@@ -137,11 +138,9 @@ def checked(
     worst = largest(status)
 
     def say(status: Any, activity: Any) -> Any:
-        status = np.asarray(status)
-        sample = np.unravel_index(np.argmax(status), status.shape)
-        message = messages[int(status[sample])]
-        if activity is not None and status[sample] == TOO_MANY_EVENTS:
-            own = type(activity)(*(np.asarray(x)[sample] for x in activity))
+        message = messages[int(status)]
+        if activity is not None and status == TOO_MANY_EVENTS:
+            own = type(activity)(*(np.asarray(x) for x in activity))
             message = f"{message} {own.describe(most)}"
         raise SimulationError(message)
 
@@ -149,7 +148,7 @@ def checked(
         tree, status, activity = args
         fine = jax.ShapeDtypeStruct((), bool)
         # Its result is needed, or it would be left out.
-        go = jax.pure_callback(say, fine, status, activity, vmap_method="broadcast_all")
+        go = call_python(say, fine, *of_largest(status, activity))
         return jax.tree.map(lambda x: jnp.where(go, x, jnp.zeros_like(x)), tree)
 
     def passes(args: Any) -> PyTree:

@@ -20,7 +20,9 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array
 
+from .._devices import ask_for_devices, lower_in_parts
 from .._once import refuse
+from .._varying import shaped, varying
 
 Shape = tuple[int, ...]
 Sizes = tuple[int, ...]
@@ -55,6 +57,7 @@ KEEPS = 9  # place in `ints`: whether a history is wanted
 def simulate(spec: Spec, arguments: Sequence[Any]) -> list[Array]:
     """The results, differentiable in reverse mode."""
     arrays = [jnp.asarray(x) for x in arguments]
+    arrays = varying(arrays, arrays)
     found = _forward_p.bind(*arrays, spec=spec, sizes=(), keeps=False)
     return found[: len(spec.results)]
 
@@ -66,17 +69,21 @@ for _p in (_forward_p, _tangent_p, _backward_p):
     _p.multiple_results = True
 
 
-def _shapes(*_: Any, spec: Spec, sizes: Sizes, keeps: bool) -> list[ShapedArray]:
+def _shapes(
+    *arguments: Any, spec: Spec, sizes: Sizes, keeps: bool
+) -> list[ShapedArray]:
     told = list(spec.results)
     told += [
         (shape if keeps else (0, *shape[1:]), dtype) for shape, dtype in spec.history
     ]
-    return [ShapedArray((*sizes, *shape), dtype) for shape, dtype in told]
+    return [shaped((*sizes, *shape), dtype, arguments[0]) for shape, dtype in told]
 
 
-def _tangent_shapes(*_: Any, spec: Spec, sizes: Sizes, **__: Any) -> list[ShapedArray]:
+def _tangent_shapes(
+    *arguments: Any, spec: Spec, sizes: Sizes, **_: Any
+) -> list[ShapedArray]:
     told = [spec.results[k] for k in spec.reads]
-    return [ShapedArray((*sizes, *shape), dtype) for shape, dtype in told]
+    return [shaped((*sizes, *shape), dtype, arguments[0]) for shape, dtype in told]
 
 
 def _backward_shapes(
@@ -88,7 +95,7 @@ def _backward_shapes(
         (*lead, *(shape if w else [0] * len(shape)))
         for shape, w, lead in zip(own, wanted, leads, strict=True)
     ]
-    return [ShapedArray(shape, spec.dtype) for shape in shapes]
+    return [shaped(shape, spec.dtype, arguments[0]) for shape in shapes]
 
 
 def _in_front(arguments: Sequence[Any], dims: Sequence[Any]) -> tuple[list[Array], int]:
@@ -139,7 +146,9 @@ def _jvp(
         moves=moves,
     )
     by_result = dict(zip(spec.reads, rates, strict=True))
-    zeros = [ad.Zero(ShapedArray(x.shape, _tangent_type(x.dtype))) for x in found]
+    zeros = [
+        ad.Zero(shaped(x.shape, _tangent_type(x.dtype), jax.typeof(x))) for x in found
+    ]
     # The history is never differentiated: whoever asks for it asks for a second order.
     return found, [by_result.get(k, zero) for k, zero in enumerate(zeros)]
 
@@ -168,21 +177,47 @@ def _transpose(
     return cotangents + [None] * len(rest)
 
 
+def _call(
+    name: str, shapes: Sequence[Any], arguments: Sequence[Any], **attributes: Any
+) -> list[Array]:
+    results = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes]
+    return list(jax.ffi.ffi_call(name, results)(*arguments, **attributes))
+
+
 def _forward_lowering(
-    ctx: Any, *arguments: Any, spec: Spec, sizes: Sizes, keeps: bool
+    context: Any, *arguments: Any, spec: Spec, sizes: Sizes, keeps: bool
 ) -> Any:
-    attributes = spec.attributes(sizes)
-    attributes["ints"][KEEPS] = keeps
-    rule = jax.ffi.ffi_lowering(f"eventax_forward_{spec.bits}")
-    return rule(ctx, *arguments, **attributes)
+    own = [(x.shape[len(sizes) :], x.dtype) for x in context.avals_out]
+
+    def forward(sizes: Sizes, *arguments: Any) -> list[Array]:
+        attributes = spec.attributes(sizes)
+        attributes["ints"][KEEPS] = keeps
+        shapes = [((*sizes, *shape), dtype) for shape, dtype in own]
+        return _call(f"eventax_forward_{spec.bits}", shapes, arguments, **attributes)
+
+    return lower_in_parts(context, arguments, forward, sizes, [sizes] * len(own))
 
 
 def _backward_lowering(
-    ctx: Any, *arguments: Any, spec: Spec, sizes: Sizes, wanted: Any, leads: Any
+    context: Any, *arguments: Any, spec: Spec, sizes: Sizes, wanted: Any, leads: Any
 ) -> Any:
-    rule = jax.ffi.ffi_lowering(f"eventax_backward_{spec.bits}")
-    flags = np.asarray(wanted, np.int64)
-    return rule(ctx, *arguments, wanted=flags, **spec.attributes(sizes))
+    n = len(sizes)
+    own = [x.shape[n:] for x in context.avals_out]
+
+    def of_part(part: Sizes, lead: Sizes) -> Sizes:
+        pairs = zip(part, lead, sizes, strict=True)
+        return tuple(few if many == size else 1 for few, many, size in pairs)
+
+    def backward(part: Sizes, *arguments: Any) -> list[Array]:
+        shapes = [
+            ((*of_part(part, lead), *shape), spec.dtype)
+            for lead, shape in zip(leads, own, strict=True)
+        ]
+        attributes = spec.attributes(part)
+        attributes["wanted"] = np.asarray(wanted, np.int64)
+        return _call(f"eventax_backward_{spec.bits}", shapes, arguments, **attributes)
+
+    return lower_in_parts(context, arguments, backward, sizes, leads)
 
 
 @functools.cache
@@ -215,3 +250,4 @@ _backward_p.def_abstract_eval(_backward_shapes)
 mlir.register_lowering(_backward_p, _backward_lowering, platform="cpu")
 batching.primitive_batchers[_backward_p] = _backward_batched
 ad.primitive_jvps[_backward_p] = refuse
+ask_for_devices(_forward_p, _backward_p)
