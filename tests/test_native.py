@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 
 import equinox as eqx
 import jax
@@ -401,6 +402,35 @@ def test_too_many_events_tells_who_fired(engine):
         RuntimeError, match=r"= 9 was reached.*Spikes until t = .*neuron"
     ):
         net.record(inputs(0))
+
+
+@pytest.mark.parametrize("kind", ["EvNN", slow("FFEvNN")])
+@BOTH
+def test_too_many_events_tells_how_many_would_do(engine, kind):
+    def build(**more):
+        kwargs = {**CONSTANTS, "init_weights": 0.0, "init_bias": 1.5, "engine": engine}
+        if kind == "EvNN":
+            return EvNN(LIF, 1, 300.0, 1, **kwargs, **more)
+        return FFEvNN([1], 1, LIF, 300.0, **kwargs, **more)
+
+    x = jnp.asarray([[10.0, 60.0, 290.0, 310.0]])
+    n_spikes = int(300.0 / (CONSTANTS["tmem"] * np.log(1.5 / 0.5)))
+    with pytest.raises(RuntimeError) as caught:
+        build(max_event_steps=12).record(x)
+    (said,) = re.findall(r"about `max_event_steps=(\d+)`", str(caught.value))
+    # Two digits, from a time at which some of a period is left.
+    assert n_spikes + 3 <= int(said) <= n_spikes + 6
+    times, *_ = build(max_event_steps=int(said)).record(x)
+    assert np.sum(np.isfinite(times)) == n_spikes
+
+
+def test_a_guess_needs_a_time():
+    # All at one instant: no rate, and no number.
+    kwargs = {**CONSTANTS, "init_weights": 1e6, "init_bias": 0.0}
+    net = EvNN(LIF, 4, 300.0, 1, max_event_steps=20, **kwargs)
+    with pytest.raises(RuntimeError, match="= 20 was reached") as caught:
+        net.record(jnp.asarray([[0.01]]))
+    assert "would be enough" not in str(caught.value)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

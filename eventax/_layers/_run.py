@@ -138,7 +138,7 @@ def run_layers(
     messages = messages_by_status(settings)
     # All of it: a program may use any part alone.
     done = Layered(first, run, outcomes[-1].gauges)
-    activity = _activity(plans, trains, outcomes, arrivals)
+    activity = _activity(plans, trains, outcomes, arrivals, start.time, end)
     return checked(done, status, messages, activity, settings.max_events)
 
 
@@ -258,13 +258,15 @@ def _activity(
     trains: list[Train],
     outcomes: list[Outcome],
     inputs: Array,
+    start: Array,
+    end: Array,
 ) -> Activity:
     """All spikes that were found."""
     known = [*trains[:-1], outcomes[-1].spikes]
     times = jnp.concatenate([train.times.time for train in known])
     pairs = zip(plans, known, strict=True)
     neurons = [jnp.where(t.neurons < 0, -1, p.first + t.neurons) for p, t in pairs]
-    return Activity(times, jnp.concatenate(neurons), inputs)
+    return Activity(times, jnp.concatenate(neurons), inputs, start, end)
 
 
 def _last(plans: tuple[LayerPlan, ...], trains: list[Train]) -> Run:

@@ -99,7 +99,16 @@ def ask_core(
         code = jnp.where((code == OK) & (short > 0), len(messages) - 1 + short, code)
         messages = messages + more
     bits = jax.lax.bitcast_convert_type(status[5], jnp.float32)
-    counts = Counts(bits, status[2], status[4], status[6:9], status[9:12])
+    counts = Counts(
+        last=bits,
+        spikes=status[2],
+        arrivals=status[4],
+        neurons=status[6:9],
+        counts=status[9:12],
+        inputs=times,
+        start=jnp.asarray(settings.t0, dtype),
+        end=t_end.time,
+    )
     most = settings.max_events
     return Answer(*checked(found, code, messages, counts, most))
 
