@@ -59,8 +59,7 @@ class _Descriptor:
 
 if TYPE_CHECKING:  # whose types are those of the function
 
-    def method(function: Method) -> Method:  # noqa: D103
-        ...
+    def method(function: Method) -> Method: ...
 
 else:
     method = _Descriptor
