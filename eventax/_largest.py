@@ -46,3 +46,16 @@ def _of_one(size: int, batched: Any, numbers: Array, rest: PyTree) -> Any:
 
     number, rest = own(numbers, True), jax.tree.map(own, rest, batched[1])
     return of_largest(number, rest), jax.tree.map(lambda _: False, (number, rest))
+
+
+@custom_vmap
+def of_any(x: Array) -> Array:
+    """An array that is the same for all samples, as one that they share."""
+    return x
+
+
+@of_any.def_vmap
+def _of_the_first(size: int, batched: Any, x: Array) -> Any:
+    if batched[0]:
+        x = x[0] if size else jnp.zeros(x.shape[1:], x.dtype)
+    return of_any(x), False

@@ -116,8 +116,8 @@ def test_a_subclass_that_shows_its_state_otherwise_is_native():
 
 def test_auto_is_native_here():
     jaxpr = str(jax.make_jaxpr(network("auto").ttfs)(inputs(0)))
-    assert "eventax_native" in jaxpr
-    assert "eventax_native" not in str(jax.make_jaxpr(network("jax").ttfs)(inputs(0)))
+    assert "eventax_forward" in jaxpr
+    assert "eventax_forward" not in str(jax.make_jaxpr(network("jax").ttfs)(inputs(0)))
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def travel(
         else:
             go = on & (stop_at > k)
         piece = (go, t, z, end, step) if layer.gauges else None
-        return (_where(go, end, _times_one(z, k)), halted), (seen, piece)
+        return (_where(go, end, z), halted), (seen, piece)
 
     single = window.senders.ndim == 1
     column = lambda x: x[:, None] if single else x  # noqa: E731
@@ -195,9 +195,7 @@ def _eventful(
     ends = jnp.maximum(gap, soon)
     turns = (rate > 0) & (rate_end < 0) & (ends < 0)
     fall = jnp.where(turns, 2 * (rate - rate_end), 1)
-    # One quotient at the end: XLA does not compute a division again for each of those
-    # who use it, but would do so with all else.
-    bound = jnp.where(turns, gap * fall + rate * rate * step, ends) / fall
+    bound = jnp.where(turns, gap + rate * rate * step / fall, ends)
     may = bound >= 0
     alarm = flow.alarm(model, z)
     return may if alarm is None else may | (alarm <= step + near.alarm)
@@ -303,15 +301,6 @@ def _moving_jvp(primals: Any, tangents: Any) -> Any:
     end, slope, _ = primals
     by_end, _, by_step = tangents
     return end, jax.tree.map(lambda x, rate: x + rate * by_step, by_end, slope)
-
-
-def _times_one(z: PyTree, k: Any) -> PyTree:
-    """z, but not for the compiler, which cannot know that an entry k is not below 0.
-
-    What stays in its place would be stored around, with a mask, which some processors
-    do several times slower than they store all of it.
-    """
-    return jax.tree.map(lambda x: x * jnp.asarray(1 + (k < 0), x.dtype), z)
 
 
 def _where(who: Bool[Array, " neurons"], one: PyTree, other: PyTree) -> PyTree:

@@ -12,8 +12,9 @@ from jaxtyping import Array, Float
 from .._engine import Settings, checked, faults, messages_by_status
 from .._engine._status import OK, Counts, queue_messages
 from .._flows import Clock, Events
+from .._operation import apply
 from ._models import Population, populations, with_states
-from ._operation import Spec, simulate
+from ._operation import Spec
 
 # As in native/sample.h and native/meter.h.
 FIRST, TRAINS, RECORD, STATES, READING = range(5)
@@ -89,7 +90,7 @@ def ask_core(
         arguments += [part.neurons, part.fixed, rest]
     arguments += [inputs.times.rest, t_end.rest, observe_at.rest]
     spec = _spec(settings, parts, seen_at.shape[0], ask, dtype, counts_deliveries)
-    status, *found = simulate(spec, arguments)
+    status, *found = apply(spec, arguments)
     code = jnp.where(fault > OK, fault, status[0])
     messages = messages_by_status(settings)
     if counts_deliveries and (delays.synaptic is not None or delays.axonal is not None):
