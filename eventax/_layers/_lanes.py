@@ -14,7 +14,15 @@ import jax.lax as lax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from .._engine import ALARM, CROSSING, IDLE, JUMPED, PAUSE
+from .._engine import (
+    ALARM,
+    CROSSING,
+    IDLE,
+    JUMPED,
+    PAUSE,
+    newton_step,
+    without_value,
+)
 from .._flows import AbstractFlow, Clock, Gauge, rounding
 from ._arrivals import Window, pick
 
@@ -227,25 +235,21 @@ def land(layer: Layer, model: Any, window: Window, lanes: Lanes, halt: Halt) -> 
     """Lanes after what `halt` says; the place where gradients arise.
 
     As in the engine's own `land`: the moment of a crossing is a constant and has one
-    Newton correction, 0 in value, whose derivative is that of the spike time.
+    `newton_step`.
     """
     flow, (now, z) = layer.flow, lanes[:2]
     t = now.time
     way, _ = _ahead(window, lanes)
     goes, wakes = halt.kind == PAUSE, halt.kind == ALARM
     # Whose length has a derivative by where it ends.
-    step = halt.step + jnp.where(goes, _without_value(way), 0)
+    step = halt.step + jnp.where(goes, without_value(way), 0)
     alarm = flow.alarm(model, z)
     if alarm is not None:
-        step = step + jnp.where(wakes, _without_value(jnp.where(wakes, alarm, 0)), 0)
+        step = step + jnp.where(wakes, without_value(jnp.where(wakes, alarm, 0)), 0)
     end = flow.advance(model, t, z, step)
     slope = flow.slope(model, t + step, end)
     gap, rate = flow.gap_rate(model, t + step, end, slope)
-    rate = lax.stop_gradient(rate)
-    # A tangential crossing has no derivative; it counts as one that does not move.
-    moves = halt.kind == CROSSING
-    moves = moves & (rate > jnp.finfo(rate.dtype).tiny ** 0.5)
-    newton = _without_value(jnp.where(moves, -gap / jnp.where(moves, rate, 1), 0))
+    newton = newton_step(halt.kind == CROSSING, gap, rate)
     step = step + newton
     end = jax.tree.map(lambda x, dx: x + dx * newton, end, slope)
     pieces = _of_pieces(layer, model, True, t, z, end, step)
@@ -259,11 +263,6 @@ def land(layer: Layer, model: Any, window: Window, lanes: Lanes, halt: Halt) -> 
     arrives = goes & (halt.step > 0)
     now = _where(arrives, there, now.later(step))
     return Lanes(now, end, lanes.entry, gauges)
-
-
-def _without_value(x: Array) -> Array:
-    """0 with the derivative of x."""
-    return x - lax.stop_gradient(x)
 
 
 def _of_pieces(layer: Layer, model: Any, go: Any, *piece: Any) -> list[Column]:
