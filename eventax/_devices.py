@@ -7,6 +7,7 @@ event. So what a batch is simulated by says itself how it is cut: by samples.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import math
 from collections.abc import Callable, Sequence
@@ -146,7 +147,8 @@ def call_python(function: Callable[..., Any], result: Any, *args: PyTree) -> Arr
     return _python_p.bind(*flat, call=call)
 
 
-class _Call(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Call:
     function: Callable[..., Any]
     result: Any
     tree: Any
@@ -157,14 +159,17 @@ class _Call(NamedTuple):
 
 
 def _lower_call(context: Any, *arrays: Any, call: _Call) -> Any:
-    axes, run = context.module_context.axis_context, call
+    def run(*arrays: Array) -> Array:
+        return call(*arrays)
+
+    axes = context.module_context.axis_context
     if _is_divided(axes):
         form = axes.abstract_mesh
         devices = np.array(axes.device_assignment).reshape(form.axis_sizes)
         mesh = Mesh(devices, form.axis_names)
         everywhere = PartitionSpec()
         run = jax.shard_map(
-            call, mesh=mesh, in_specs=everywhere, out_specs=everywhere, check_vma=False
+            run, mesh=mesh, in_specs=everywhere, out_specs=everywhere, check_vma=False
         )
     plain = [ShapedArray(x.shape, x.dtype) for x in context.avals_in]
     with _no_mesh():
