@@ -301,6 +301,26 @@ def test_a_batch_of_inputs_or_of_weights(own):
     assert max(np.abs(g).max() for g in others) > 1e-3
 
 
+@needs_native
+def test_each_sample_has_a_gradient_of_its_own():
+    # Found failing: those of weights that samples share were the sum over the batch.
+    x = jnp.asarray(yin_yang_times(3), jnp.float64)
+
+    def each(engine):
+        net, _ = yin_yang_network(8, dtype=jnp.float64, engine=engine)
+        params, static = eqx.partition(net, eqx.is_array)
+
+        def loss(params, x):
+            return jnp.sum(jnp.cos(eqx.combine(params, static).ttfs(x)))
+
+        gradients = jax.jit(jax.vmap(jax.grad(loss), (None, 0)))(params, x)
+        return gradients.neuron_model.weights
+
+    found, wanted = each("jax"), each("native")
+    assert np.abs(wanted[0] - wanted[1]).max() > 0.1
+    np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.slow
 def test_a_batch_is_its_samples():
     """`vmap` over inputs, over parameters, and of the gradient."""
