@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-# Of a block, at most (measured: docs/engine.md, section 8). For CPUs: accelerators do
+# Of a block, at most (measured: docs/more/measurements.md). For CPUs: accelerators do
 # all lanes at once.
 LANES = 4096
 
