@@ -57,9 +57,14 @@ def _no_numbers(name: str, value: Any) -> TypeError:
     )
 
 
+def is_traced(value: Any) -> bool:
+    """Whether JAX stands in for a part of the value, so that Python cannot see it."""
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value))
+
+
 def check_static(name: str, value: Any) -> None:
     """A value that Python can see, as what is compiled depends on it."""
-    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value)):
+    if is_traced(value):
         raise TypeError(
             f"`{name}` must be known when the network is built, since it is static: a "
             f"part of the compiled program. Got a value that JAX traces, {value!r}. "

@@ -2,13 +2,10 @@
 
 import hashlib
 import json
-import os
-from pathlib import Path
 
 import nbformat
-from nbclient import NotebookClient
+from notebooks import ROOT, execute, pictures_in
 
-ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOK = ROOT / "examples" / "regression.ipynb"
 CODE_HASH = "9f5b711521152a4d69ebde1be26da06e237d8b836cc43d0510a85fdaa06c8c75"
 N_SAMPLES = "n_samples = 100_000\n"
@@ -35,10 +32,6 @@ def code_of(notebook: nbformat.NotebookNode) -> list[str]:
     return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def pictures_in(cell: nbformat.NotebookNode) -> int:
-    return sum("image/png" in output.get("data", {}) for output in cell.outputs)
-
-
 def test_notebook_code_is_as_given():
     code = "\0".join(code_of(nbformat.read(NOTEBOOK, as_version=4)))
     assert hashlib.sha256(code.encode()).hexdigest() == CODE_HASH
@@ -52,20 +45,7 @@ def test_notebook_runs(tmp_path):
             cell.source = cell.source.replace(N_SAMPLES, N_SAMPLES_HERE)
     notebook.cells.append(nbformat.v4.new_code_cell(REPORT))
 
-    client = NotebookClient(
-        notebook,
-        timeout=300,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(tmp_path)}},
-    )
-    # The kernel must not inherit a backend that `%matplotlib inline` does not expect.
-    env = os.environ | {
-        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        "PYTHONPATH": os.pathsep.join(
-            filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
-        ),
-    }
-    client.execute(env=env)
+    execute(notebook, tmp_path)
 
     *_, training_cell, report_cell = notebook.cells
     assert pictures_in(training_cell) >= 2  # weights and bias currents

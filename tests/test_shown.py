@@ -1,5 +1,6 @@
 """States, spikes and readouts of any neurons of a network."""
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -66,3 +67,11 @@ def test_a_feed_forward_network_shows_the_outputs_that_it_is_given():
 def test_neurons_are_those_of_the_network(bad):
     with pytest.raises(ValueError, match="`neurons`"):
         network(FFEvNN).ttfs(X, neurons=bad)
+
+
+def test_neurons_that_are_traced():
+    net = network(FFEvNN)
+    asked = eqx.filter_jit(lambda neurons: net.ttfs(X, neurons=neurons))
+    with pytest.raises(TypeError, match=r"`neurons` must be .* Python sees.*`range`"):
+        asked(np.arange(2))
+    np.testing.assert_array_equal(asked(range(2)), net.ttfs(X, neurons=[0, 1]))

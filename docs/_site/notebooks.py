@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import pickle
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -59,7 +60,7 @@ def on_files(files: Any, *, config: Any) -> Any:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         shown = list(pool.map(show, notebooks))
     for path, (text, pictures) in zip(notebooks, shown, strict=True):
-        note = f"\n[Notebook]({path.name}){{ .notebook download }}\n"
+        note = f'\n<a class="notebook" href="{path.name}" download>The notebook</a>\n'
         title, _, rest = text.partition("\n")
         page = f"tutorials/{path.stem}.md"
         files.append(File.generated(config, page, content=f"{title}\n{note}{rest}"))
@@ -92,18 +93,19 @@ def show(path: Path) -> tuple[str, dict[str, bytes]]:
 
 def _run(notebook: nbformat.NotebookNode, path: Path) -> None:
     start = time.perf_counter()
-    client = NotebookClient(
-        notebook,
-        timeout=SECONDS,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(path.parent)}},
-    )
     # As in Jupyter, whatever the shell says.
     backend = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
-    try:
-        client.execute(env=os.environ | backend)
-    except CellExecutionError as error:
-        raise PluginError(f"{path.name} failed:\n{error}") from error
+    with tempfile.TemporaryDirectory() as folder:
+        client = NotebookClient(
+            notebook,
+            timeout=SECONDS,
+            kernel_name="python3",
+            resources={"metadata": {"path": folder}},
+        )
+        try:
+            client.execute(env=os.environ | backend)
+        except CellExecutionError as error:
+            raise PluginError(f"{path.name} failed:\n{error}") from error
     log.info("%s: %.0f s", path.name, time.perf_counter() - start)
 
 

@@ -65,6 +65,9 @@ def on_page_markdown(text: str, *, page: Any, files: Any, **_: Any) -> str:
     at = _original(page.file.src_uri)
     there = {_original(file.src_uri): file.src_uri for file in files}
     there |= {path: page_of(path) for path in shown_files()}
+    # A tutorial is a page, and a file to download.
+    tutorials = [path for path in there if path.endswith(".ipynb")]
+    there |= {path: there[path].replace(".ipynb", ".md") for path in tutorials}
 
     def lead(match: re.Match[str]) -> str:
         words, target, place = match["words"], match["to"], match["place"] or ""

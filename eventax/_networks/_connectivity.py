@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .._arguments import check_static
+from .._arguments import check_static, is_traced
 
 
 def connectivity(
@@ -61,7 +61,13 @@ def selection(name: str, value: Any, n_neurons: int) -> np.ndarray:
 
 def chosen(neurons: Any, n_neurons: int) -> np.ndarray:
     """Neurons by number, in the order given, or by a boolean (N,) choice."""
-    check_static("neurons", neurons)
+    if is_traced(neurons):
+        raise TypeError(
+            "`neurons` must be numbers that Python sees, since each choice is a "
+            f"program of its own; got a value that JAX traces, {neurons!r}. "
+            "`eqx.filter_jit` traces arrays that are arguments, NumPy's too: pass a "
+            "`range` or a tuple, or use the array of the enclosing scope."
+        )
     array = np.asarray(neurons)
     if array.dtype == bool:
         return np.flatnonzero(selection("neurons", array, n_neurons))
