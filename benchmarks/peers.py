@@ -37,7 +37,7 @@ def newest() -> dict[str, tuple[dict[str, Any], list[dict[str, Any]]]]:
 def table() -> str:
     """Time of loss and gradient and largest error of a spike time, in Markdown."""
     lines = [
-        "| task | other package | its time | its error | time here | error here | date |",
+        "| task | other package | time | error | time here | error here | date |",
         "|---|---|---:|---:|---:|---:|---|",
     ]
     stored = newest()
@@ -49,7 +49,7 @@ def table() -> str:
         unit = "µs" if name == MICROSECONDS else "ms"
         told = [task, _package(report, other)]
         for row in (other, ours):
-            told += [_time(row), f"{row['agreement']['error']:.1g} {unit}"]
+            told += [_time(row), f"{_short(row['agreement']['error'])} {unit}"]
         told.append(report["machine"]["date"].split()[0])
         lines.append("| " + " | ".join(told) + " |")
     return "\n".join(lines)
@@ -62,6 +62,10 @@ def _time(row: dict[str, Any]) -> str:
 
 def _seconds(row: dict[str, Any]) -> float:
     return row["figures"]["seconds"]
+
+
+def _short(x: float) -> str:
+    return f"{x:.0f}" if x >= 1 else f"{x:.1g}"
 
 
 def _package(report: dict[str, Any], row: dict[str, Any]) -> str:

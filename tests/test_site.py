@@ -51,7 +51,7 @@ def browser():
         found += [own] if Path(own).exists() else []
         if not found:
             pytest.skip(
-                "no Chromium: `apt-get install chromium`, or `playwright install chromium`"
+                "no Chromium: `apt install chromium`, or `playwright install chromium`"
             )
         # Without its sandbox, which containers do not allow. It sees our pages only.
         chromium = run.chromium.launch(
@@ -72,13 +72,17 @@ def page(browser, host):
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on(
         "requestfailed",  # not: given up, since the page was left
-        lambda request: request.failure == "net::ERR_ABORTED"
-        or faults.append(f"failed: {request.url}, {request.failure}"),
+        lambda request: (
+            request.failure == "net::ERR_ABORTED"
+            or faults.append(f"failed: {request.url}, {request.failure}")
+        ),
     )
     page.on(
         "request",
-        lambda request: request.url.startswith((host, "data:", "blob:"))
-        or faults.append(f"another host: {request.url}"),
+        lambda request: (
+            request.url.startswith((host, "data:", "blob:"))
+            or faults.append(f"another host: {request.url}")
+        ),
     )
     page.on(
         "response",

@@ -19,5 +19,6 @@ class Docstrings(griffe.Extension):
             obj.docstring.value = text
         if isinstance(obj, griffe.Function):
             for parameter in obj.parameters:
-                if str(parameter.annotation) == "Any":
+                # Shapes are told in words.
+                if "Array" in (told := str(parameter.annotation)) or told == "Any":
                     parameter.annotation = None

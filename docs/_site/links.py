@@ -47,7 +47,9 @@ def on_post_build(*, config: Any) -> None:
                 if link in page.fetched and parts.scheme != "data":
                     faults.append(f"{path.relative_to(site)} fetches {link}")
                 continue
-            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            target = (
+                (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            )
             if path.name == "404.html" and parts.path.startswith("/"):
                 target = site / unquote(parts.path).lstrip("/")
             if target.is_dir():
@@ -57,6 +59,8 @@ def on_post_build(*, config: Any) -> None:
             if not target.exists():
                 faults.append(f"{path.relative_to(site)} leads to {link}: no such file")
             elif known and anchor and anchor not in known.ids | {"__skip"}:
-                faults.append(f"{path.relative_to(site)} leads to {link}: no such place")
+                faults.append(
+                    f"{path.relative_to(site)} leads to {link}: no such place"
+                )
     if faults:
         raise PluginError("\n".join(sorted(set(faults))[:40]))

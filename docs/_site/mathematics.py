@@ -61,7 +61,9 @@ def on_page_content(text: str, *, page: Any, **_: Any) -> str:
             where = page.file.src_uri
             raise PluginError(f"{where}: {error} in the formula {formula}") from error
         # A dot replaces that of an i, and does not stand above it.
-        done = done.replace('accent="true"><mi>i</mi>', 'accent="true"><mi>\U0001d6a4</mi>')
+        done = done.replace(
+            'accent="true"><mi>i</mi>', 'accent="true"><mi>\U0001d6a4</mi>'
+        )
         return done if displayed is None else f'<div class="formula">{done}</div>'
 
     return FORMULA.sub(as_mathml, text)

@@ -1,7 +1,7 @@
 """Tutorials are run when the site is built, and a cell that fails ends the build.
 
-What a notebook shows is kept in out/notebooks until the notebook or the package changes.
-NOTEBOOKS=0 shows them without running them, for a look at the text.
+What a notebook shows is kept in out/notebooks until it or the package changes.
+NOTEBOOKS=0 runs none: it shows what is kept, however old, or the code alone.
 """
 
 from __future__ import annotations
@@ -74,8 +74,10 @@ def show(path: Path) -> tuple[str, dict[str, bytes]]:
     """The notebook with its results, in Markdown, and the pictures by name."""
     running = os.environ.get("NOTEBOOKS") != "0"
     kept = KEPT / f"{path.stem}-{_state(path)}.pickle"
-    if running and kept.exists():
-        return pickle.loads(kept.read_bytes())
+    old = sorted(KEPT.glob(f"{path.stem}-*.pickle"))
+    for found in [kept] if running else old[-1:]:
+        if found.exists():
+            return pickle.loads(found.read_bytes())
     notebook = nbformat.read(path, as_version=4)
     if running:
         _run(notebook, path)
@@ -85,8 +87,8 @@ def show(path: Path) -> tuple[str, dict[str, bytes]]:
     shown = text.lstrip(), dict(resources.get("outputs", {}))
     if running:
         KEPT.mkdir(parents=True, exist_ok=True)
-        for old in KEPT.glob(f"{path.stem}-*.pickle"):
-            old.unlink()
+        for replaced in old:
+            replaced.unlink()
         kept.write_bytes(pickle.dumps(shown))
     return shown
 

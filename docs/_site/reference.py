@@ -88,7 +88,8 @@ def _index() -> str:
     text = (Path(__file__).parent / "reference.md").read_text("utf-8")
     for name in modules():
         module = importlib.import_module(f"eventax.{name}")
-        text += f"\n## eventax.{name}\n\n{_first(module.__doc__)}\n\n| | |\n|---|---|\n"
+        text += f"\n## eventax.{name}\n\n{_first(module.__doc__)}\n\n"
+        text += "| name | what |\n|---|---|\n"
         for part in module.__all__:
             page = part if name in BY_NAME else name
             about = _first(_documented(module, part))

@@ -1,4 +1,4 @@
-"""Pages of source code, to which the reference and links to files of the project lead."""
+"""Pages of source code, to which the reference and links to files of ours lead."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def on_files(files: Any, *, config: Any) -> Any:
         fence = "`" * (3 + max(map(len, re.findall(r"`{3,}", code)), default=0))
         text = (
             "---\nsearch:\n  exclude: true\nhide: [navigation, toc]\n---\n\n"
-            f"# {path}\n\n{fence}python linenums=\"1\"\n{code}\n{fence}\n"
+            f'# {path}\n\n{fence}python linenums="1"\n{code}\n{fence}\n'
         )
         files.append(File.generated(config, page_of(path), content=text))
     return files

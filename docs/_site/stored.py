@@ -24,7 +24,10 @@ def on_files(files: Any, *, config: Any) -> Any:
     for path in [ROOT / "benchmarks" / "README.md", *sorted(RUNS.glob("*.[mp][dn]*"))]:
         there = path.relative_to(ROOT).as_posix()
         files.append(File.generated(config, there, abs_src_path=str(path)))
-    for page, path in {"changelog": "CHANGELOG.md", "contributing": "CONTRIBUTING.md"}.items():
+    for page, path in {
+        "changelog": "CHANGELOG.md",
+        "contributing": "CONTRIBUTING.md",
+    }.items():
         text = (ROOT / path).read_text("utf-8")
         files.append(File.generated(config, f"more/{page}.md", content=text))
     citation = ROOT / "CITATION.cff"
@@ -40,8 +43,12 @@ def on_page_markdown(text: str, **_: Any) -> str:
 def _runs() -> str:
     """Links to all stored runs, the newest first."""
     lines = ["| run | commit | what |", "|---|---|---|"]
-    for path in sorted(RUNS.glob("*.json"), reverse=True):
-        report = json.loads(path.read_text("utf-8"))
+    reports = [
+        (json.loads(path.read_text("utf-8")), path) for path in RUNS.glob("*.json")
+    ]
+    for report, path in sorted(
+        reports, key=lambda pair: pair[0]["machine"]["date"], reverse=True
+    ):
         machine = report["machine"]
         what = [*report["comparisons"], *report["curves"], *report["checks"]]
         page = f"../benchmarks/results/{path.stem}.md"

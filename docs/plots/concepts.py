@@ -1,7 +1,7 @@
 """Draw the pictures of docs/start/concepts.md: ``python docs/plots/concepts.py``.
 
-One neuron that hears two inputs: how its state flows and jumps, how its spike moves when
-a weight changes, and how its spike vanishes.
+One neuron that hears two inputs: how its state flows and jumps, how its spike moves
+when a weight changes, and how it vanishes.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def draw_events() -> Figure:
     arrow(voltage, spike, 1.0, 0.0)
     voltage.axhline(1.0, color=INK, ls="--", lw=0.8)
     voltage.text(T_END, 1.03, "threshold", ha="right", va="bottom", color=INK)
-    note(voltage, "spike: v goes to the reset", (spike, 0.5), (spike + 2.0, 0.68), JUMP)
+    note(voltage, "spike: v is reset", (spike, 0.5), (spike + 1.5, 0.7), JUMP)
     note(current, "input arrives: i jumps by a weight", (9.0, 2.2), (11.0, 2.9), JUMP)
     note(current, "between events: flow", (14.5, 1.1), (24.0, 2.3), FLOW)
     current.set_ylabel("current i")
@@ -148,7 +148,9 @@ def draw_vanishing() -> Figure:
         ax.axvspan(weights[0], first, color="0.92", lw=0)
     above.text((weights[0] + first) / 2, 15, "no spike:\nno gradient", ha="center")
     above.set_ylabel("first spike (ms)")
-    below.set(ylabel="its derivative", ylim=(-20, 1), xlabel="weight of the first input")
+    below.set(
+        ylabel="its derivative", ylim=(-20, 1), xlabel="weight of the first input"
+    )
     return fig
 
 

@@ -21,7 +21,7 @@ from .._networks import EvNN, FFEvNN
 from .._neurons import NeuronModel
 
 EVNN_REGISTRY: dict[str, type[EvNN]] = {"EvNN": EvNN, "FFEvNN": FFEvNN}
-"""Classes of networks that a file can name, by name; `load_evnn` reads them by default."""
+"""Classes of networks that a file can name, by name; the default of `load_evnn`."""
 NEURON_MODEL_REGISTRY: dict[str, type[NeuronModel]] = {
     name: value
     for name, value in vars(_neurons).items()
