@@ -81,6 +81,10 @@ def show(path: Path) -> tuple[str, dict[str, bytes]]:
     notebook = nbformat.read(path, as_version=4)
     if running:
         _run(notebook, path)
+    for cell in notebook.cells:
+        # What a plot function returns is not to be read.
+        said = [o for o in cell.get("outputs", []) if not _is_axes(o)]
+        cell.update({"outputs": said} if cell.cell_type == "code" else {})
     names = {"unique_key": path.stem, "output_files_dir": f"{path.stem}_files"}
     text, resources = MarkdownExporter().from_notebook_node(notebook, names)
     text = text.replace("![png]", "![picture]")
@@ -93,6 +97,10 @@ def show(path: Path) -> tuple[str, dict[str, bytes]]:
     return shown
 
 
+def _is_axes(output: nbformat.NotebookNode) -> bool:
+    return output.get("data", {}).get("text/plain", "").startswith("<Axes")
+
+
 def _run(notebook: nbformat.NotebookNode, path: Path) -> None:
     start = time.perf_counter()
     # As in Jupyter, whatever the shell says.
@@ -101,6 +109,7 @@ def _run(notebook: nbformat.NotebookNode, path: Path) -> None:
         client = NotebookClient(
             notebook,
             timeout=SECONDS,
+            coalesce_streams=True,
             kernel_name="python3",
             resources={"metadata": {"path": folder}},
         )
