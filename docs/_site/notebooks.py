@@ -103,8 +103,10 @@ def _is_axes(output: nbformat.NotebookNode) -> bool:
 
 def _run(notebook: nbformat.NotebookNode, path: Path) -> None:
     start = time.perf_counter()
-    # As in Jupyter, whatever the shell says.
-    backend = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    # As in Jupyter, whatever the shell says; and XLA does not tell that compiling takes
+    # long, as it does on a busy machine.
+    env = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    env |= {"TF_CPP_MIN_LOG_LEVEL": "3"}
     with tempfile.TemporaryDirectory() as folder:
         client = NotebookClient(
             notebook,
@@ -114,7 +116,7 @@ def _run(notebook: nbformat.NotebookNode, path: Path) -> None:
             resources={"metadata": {"path": folder}},
         )
         try:
-            client.execute(env=os.environ | backend)
+            client.execute(env=os.environ | env)
         except CellExecutionError as error:
             raise PluginError(f"{path.name} failed:\n{error}") from error
     log.info("%s: %.0f s", path.name, time.perf_counter() - start)

@@ -156,7 +156,8 @@ def _fraction(net: EvNN, inputs: Array, scale: np.ndarray, neurons: slice) -> fl
     try:
         fired = _fired(net, jnp.asarray(scale, net.dtype), inputs)
         return float(np.mean(np.asarray(fired)[:, neurons]))
-    except RuntimeError as error:  # also those of equinox
+    except (RuntimeError, ValueError) as error:
+        # JAX raises the one or the other, by where the program runs.
         if "max_event_steps" not in str(error):
             raise
         return float("inf")
