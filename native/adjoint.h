@@ -19,6 +19,23 @@ struct BlockGradient {
     delays.assign(delayed ? weights.size() : 0, 0.0);
     for (auto* v : {&bias, &tau_1, &tau_2, &start_x, &start_y}) v->assign(width, 0.0);
   }
+  void add(const BlockGradient& other) {
+    if (bias.empty()) {
+      *this = other;
+      return;
+    }
+    if (other.bias.empty()) return;
+    const auto add_to = [](std::vector<double>& to, const std::vector<double>& from) {
+      for (std::size_t k = 0; k < to.size(); k++) to[k] += from[k];
+    };
+    add_to(weights, other.weights);
+    add_to(delays, other.delays);
+    add_to(bias, other.bias);
+    add_to(tau_1, other.tau_1);
+    add_to(tau_2, other.tau_2);
+    add_to(start_x, other.start_x);
+    add_to(start_y, other.start_y);
+  }
 };
 
 // Cotangents of times, by block and spike, by input, by observation.
@@ -55,6 +72,10 @@ class BlockBack {
     a_ = {columns_.take(width), columns_.take(width), gradient.bias.data(),
           gradient.tau_1.data(), gradient.tau_2.data()};
     by_integral_ = reading_ == Reading::kIntegral ? read.data() : nullptr;
+    is_read_.assign(story.block->populations.size(), 0);
+    if (by_integral_)
+      for (const int lane : meter.lanes())
+        is_read_[static_cast<std::size_t>(story.block->population_of[lane])] = 1;
     const int top = last_pass(any_observed);
     if (top < 0) return;
     bool needs = reading_ == Reading::kHighest || (any_observed && wish.observations);
@@ -143,9 +164,13 @@ class BlockBack {
       for (const Local& l : locals_) read_now_[l.lane] = 0;
       read = &read_now_;
     }
-    for (const auto& q : story_.block->populations)
-      q->go_back(states_.lanes(), a_, h, at, gauge, read ? read->data() : by_integral_,
-                 wish_.trains);
+    const auto& populations = story_.block->populations;
+    for (std::size_t q = 0; q < populations.size(); q++)
+      populations[q]->go_back(states_.lanes(), a_, h, at, gauge,
+                              !is_read_[q] ? nullptr
+                              : read       ? read->data()
+                                           : by_integral_,
+                              wish_.trains);
     std::size_t number = 0;
     for (std::size_t j = 0; j < locals_.size();) {
       std::size_t until = j;
@@ -414,6 +439,7 @@ class BlockBack {
   Columns columns_;
   Adjoints a_{};
   const double* by_integral_ = nullptr;
+  std::vector<std::uint8_t> is_read_;  // by population
   std::unique_ptr<Replay> replay_;
   std::vector<double> owed_, event_time_, read_now_;
   std::vector<Late> late_;

@@ -37,8 +37,8 @@ FLAGS = [
     # errors (to keep these in order takes twice the time).
     "-fno-math-errno",
     "-fno-trapping-math",
-    # Spike trains can be chaotic. Without contraction, which depends on the instruction
-    # set and on the compiler, every library computes the same one; it is 5-10 % slower.
+    # Spike trains can be chaotic, so what is rounded together is not left to the
+    # compiler: `mul_add` in native/exponentials.h says it where it counts.
     "-ffp-contract=off",
     # Takes `#pragma omp simd` at its word; there is no OpenMP.
     "-fopenmp-simd",

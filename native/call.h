@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "operands.h"
+#include "plans.h"
 #include "sample.h"
 #include "threads.h"
 
@@ -80,8 +81,13 @@ class Problem {
     const auto output_shape = args.shape("outputs");
     n_outputs = output_shape.empty() ? 0 : output_shape[0];
     const View outputs = args.take(ffi::DataType::S32, {n_outputs}, "outputs");
-    std::vector<int> population(static_cast<std::size_t>(n), -1), member(population);
-    std::vector<std::uint8_t> jumps(static_cast<std::size_t>(n), 0);
+    const std::size_t many = static_cast<std::size_t>(n);
+    Wiring wiring{static_cast<int>(n),
+                  static_cast<int>(senders),
+                  mask.template of<const bool>(0),
+                  std::vector<int>(many, -1),
+                  std::vector<int>(many, -1),
+                  std::vector<std::uint8_t>(many, 0)};
     for (std::size_t q = 0; q < n_populations; q++) {
       const PopulationHeader& p = populations[q];
       const View who = args.take(ffi::DataType::S32, {p.size}, "neurons");
@@ -104,18 +110,17 @@ class Problem {
       for (std::int64_t k = 0; k < p.size; k++) {
         const std::int32_t neuron = who.template of<std::int32_t>(0)[k];
         if (neuron < 0 || neuron >= n) throw BadArray("eventax: neurons out of range.");
-        population[neuron] = static_cast<int>(q);
-        member[neuron] = static_cast<int>(k);
-        jumps[neuron] = p.kind == kAlif;
+        wiring.population[neuron] = static_cast<int>(q);
+        wiring.member[neuron] = static_cast<int>(k);
+        wiring.jumps[neuron] = p.kind == kAlif;
       }
     }
     time_rests = args.take(kType<T>, {n_times}, "in_spike_times");
     end_rest = args.take(kType<T>, {}, "t_end");
     observe_rests = args.take(kType<T>, {n_observe}, "comp_times");
-    for (const int q : population)
+    for (const int q : wiring.population)
       if (q < 0) throw BadArray("eventax: a neuron without a model.");
-    plan = make_plan(static_cast<int>(n), static_cast<int>(senders),
-                     mask.template of<const bool>(0), population, member, jumps);
+    plan_ = plans().of(wiring);
     setting.t0 = reals[0];
     setting.rounding = reals[2];
     setting.max_events = static_cast<int>(header.max_events);
@@ -130,8 +135,10 @@ class Problem {
       ask.slot[neuron] = static_cast<int>(k);
       ask.outputs.push_back(neuron);
     }
-    wanted = needed(plan, ask);
+    wanted = needed(plan(), ask);
   }
+
+  const Plan& plan() const { return *plan_; }
 
   // Whether all samples have the same parameters, or at least these two.
   bool same_parameters(std::int64_t a, std::int64_t b) const {
@@ -151,7 +158,7 @@ class Problem {
           {weights[q].template of<T>(sample), bias[q].template of<T>(sample),
            tau_1[q].template of<T>(sample), tau_2[q].template of<T>(sample),
            start[q].template of<T>(sample)});
-    return pack(plan, models, arrays);
+    return pack(plan(), models, arrays);
   }
 
   double t_end(std::int64_t sample) const {
@@ -174,12 +181,7 @@ class Problem {
       if (channel < 0 || channel >= header.n_inputs) continue;
       found.push_back({at, static_cast<int>(channel), static_cast<int>(k)});
     }
-    const auto before = [](const Input& a, const Input& b) {
-      if (a.t != b.t) return a.t < b.t;
-      return a.channel != b.channel ? a.channel < b.channel : a.index < b.index;
-    };
-    if (!std::is_sorted(found.begin(), found.end(), before))
-      std::sort(found.begin(), found.end(), before);
+    sort_by_time(found, setting.t0, last);
     return found;
   }
 
@@ -194,11 +196,12 @@ class Problem {
   // What a spike of each sender counts: arrivals after different delays are several
   // events.
   std::vector<std::vector<double>> distinct_delays(const Parameters& parameters) const {
-    std::vector<std::vector<double>> distinct(static_cast<std::size_t>(plan.n_senders));
-    for (std::size_t b = 0; b < plan.blocks.size(); b++)
-      for (std::size_t r = 0; r < plan.blocks[b].senders.size(); r++)
+    std::vector<std::vector<double>> distinct(
+        static_cast<std::size_t>(plan().n_senders));
+    for (std::size_t b = 0; b < plan().blocks.size(); b++)
+      for (std::size_t r = 0; r < plan().blocks[b].senders.size(); r++)
         for (const Reach& reach : parameters.blocks[b].reaches[r])
-          distinct[plan.blocks[b].senders[r]].push_back(reach.delay);
+          distinct[plan().blocks[b].senders[r]].push_back(reach.delay);
     for (auto& d : distinct) {
       std::sort(d.begin(), d.end());
       d.erase(std::unique(d.begin(), d.end()), d.end());
@@ -215,10 +218,12 @@ class Problem {
   // What is left of times that one number of the network's type does not hold.
   View time_rests, end_rest, observe_rests;
   std::vector<View> weights, bias, tau_1, tau_2, start;
-  Plan plan;
   Setting setting;
   Ask ask;
   std::vector<char> wanted;
+
+ private:
+  std::shared_ptr<const Plan> plan_;
 };
 
 // Parameters of the sample in hand: packed once if all samples share them.
@@ -270,8 +275,8 @@ Counted count_events(const Problem<T>& problem, const Parameters& parameters,
   std::vector<std::vector<double>> distinct;
   if (parameters.delayed) distinct = problem.distinct_delays(parameters);
   for (const Input& in : sample.inputs()) {
-    const int sender = problem.plan.n_neurons + in.channel;
-    if (!problem.plan.heard[sender]) continue;
+    const int sender = problem.plan().n_neurons + in.channel;
+    if (!problem.plan().heard[sender]) continue;
     if (!deliveries) {
       counted.events += arrives(in.t);
       continue;
@@ -362,7 +367,7 @@ void forward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Rets& ret
   const auto one = [&](std::int64_t b, const Parameters& parameters) {
     const double end = problem.t_end(b);
     const auto observe = problem.observations(b);
-    Sample sample(problem.setting, problem.plan, parameters, problem.ask,
+    Sample sample(problem.setting, problem.plan(), parameters, problem.ask,
                   problem.wanted, problem.inputs(b), end, observe);
     T* seen_to = states ? seen.template of<T>(b) : nullptr;
     if (states) std::fill_n(seen_to, problem.n_observe * n * 2, T(0));
@@ -388,7 +393,7 @@ void forward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Rets& ret
     told[1] = static_cast<std::int32_t>(counted.events);
     told[2] = static_cast<std::int32_t>(n_spikes);
     told[3] = static_cast<std::int32_t>(counted.under_way);
-    tell_activity(problem.plan, sample, told + 4);
+    tell_activity(problem.plan(), sample, told + 4);
     if (trains) {
       T* to = times.template of<T>(b);
       std::fill_n(to, outputs * h.max_spikes, static_cast<T>(kInf));
@@ -415,7 +420,7 @@ void forward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Rets& ret
     }
     if (reads)
       for (std::int64_t k = 0; k < outputs; k++) {
-        const Place& place = problem.plan.places[problem.ask.outputs[k]];
+        const Place& place = problem.plan().places[problem.ask.outputs[k]];
         read.template of<T>(b)[k] = static_cast<T>(
             sample.meter(static_cast<std::size_t>(place.block)).value(place.lane));
       }
@@ -447,15 +452,18 @@ void forward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Rets& ret
   in_parallel(pool, parts, work);
 }
 
-// A gradient that several samples may share: each thread adds up its own.
+// A gradient that several samples may share: then each thread adds up its own, unless
+// each number is `added_once`.
 template <class T>
 class Sum {
  public:
-  Sum(View view, int parts) : view_(std::move(view)) {
+  Sum(View view, int parts, bool added_once) : view_(std::move(view)) {
     if (view_.size() == 0) return;
-    std::memset(view_.of<T>(0), 0,
-                static_cast<std::size_t>(view_.count() * view_.size()) * sizeof(T));
-    if (!view_.own())
+    direct_ = view_.own() || added_once;
+    if (direct_)
+      std::memset(view_.of<T>(0), 0,
+                  static_cast<std::size_t>(view_.count() * view_.size()) * sizeof(T));
+    else
       parts_.assign(static_cast<std::size_t>(parts),
                     std::vector<double>(
                         static_cast<std::size_t>(view_.count() * view_.size()), 0.0));
@@ -465,25 +473,45 @@ class Sum {
     return view_.place(a) == view_.place(b);
   }
   void add(int part, std::int64_t sample, std::int64_t k, double value) {
-    if (view_.own()) {
+    if (direct_) {
       view_.of<T>(sample)[k] += static_cast<T>(value);
       return;
     }
     parts_[static_cast<std::size_t>(part)]
           [static_cast<std::size_t>(view_.place(sample) * view_.size() + k)] += value;
   }
+  // A row of them, of the members that hear.
+  void add_row(int part, std::int64_t sample, std::int64_t offset, const Group& group,
+               const std::uint8_t* hears, const double* values) {
+    const auto add_to = [&](auto* to) {
+      using Number = std::remove_reference_t<decltype(*to)>;
+      if (group.side_by_side()) {
+        to += group.members[0];
+        for (int k = 0; k < group.size; k++)
+          to[k] += static_cast<Number>(hears[k] ? values[k] : 0.0);
+      } else {
+        for (int k = 0; k < group.size; k++)
+          if (hears[k]) to[group.members[k]] += static_cast<Number>(values[k]);
+      }
+    };
+    if (direct_)
+      add_to(view_.of<T>(sample) + offset);
+    else
+      add_to(parts_[static_cast<std::size_t>(part)].data() +
+             view_.place(sample) * view_.size() + offset);
+  }
   void finish() {
     if (parts_.empty()) return;
     T* to = view_.of<T>(0);
-    for (std::size_t k = 0; k < parts_[0].size(); k++) {
-      double sum = 0;
-      for (const auto& part : parts_) sum += part[k];
-      to[k] = static_cast<T>(sum);
-    }
+    std::vector<double>& sum = parts_[0];
+    for (std::size_t p = 1; p < parts_.size(); p++)
+      for (std::size_t k = 0; k < sum.size(); k++) sum[k] += parts_[p][k];
+    for (std::size_t k = 0; k < sum.size(); k++) to[k] = static_cast<T>(sum[k]);
   }
 
  private:
   View view_;
+  bool direct_ = false;
   std::vector<std::vector<double>> parts_;
 };
 
@@ -500,11 +528,14 @@ struct Gradients {
   Sum<T>& tau_2(std::size_t q) { return all[7 + 5 * q]; }
   Sum<T>& start(std::size_t q) { return all[8 + 5 * q]; }
 
+  // One number per synapse.
+  static bool is_large(std::size_t k) { return k == 2 || (k >= 4 && (k - 4) % 5 == 0); }
+
   // From lanes of blocks to the arrays of the user.
   void add(const Problem<T>& problem, const std::vector<BlockGradient>& found, int part,
            std::int64_t sample) {
     for (std::size_t b = 0; b < found.size(); b++) {
-      const BlockPlan& plan = problem.plan.blocks[b];
+      const BlockPlan& plan = problem.plan().blocks[b];
       const BlockGradient& g = found[b];
       const std::size_t width = static_cast<std::size_t>(plan.width);
       if (g.bias.empty()) continue;
@@ -522,11 +553,12 @@ struct Gradients {
             start(q).add(part, sample, 2 * member, g.start_x[lane]);
             start(q).add(part, sample, 2 * member + 1, g.start_y[lane]);
           }
-          if (!weights(q).wanted()) continue;
-          for (std::size_t r = 0; r < plan.senders.size(); r++)
-            if (plan.hears[r * width + lane])
-              weights(q).add(part, sample, plan.senders[r] * size + member,
-                             g.weights[r * width + lane]);
+        }
+        if (!weights(q).wanted()) continue;
+        for (std::size_t r = 0; r < plan.senders.size(); r++) {
+          const std::size_t at = r * width + static_cast<std::size_t>(group.first);
+          weights(q).add_row(part, sample, plan.senders[r] * size, group,
+                             &plan.hears[at], &g.weights[at]);
         }
       }
       if (g.delays.empty()) continue;
@@ -537,7 +569,7 @@ struct Gradients {
           if (delays().wanted())
             delays().add(
                 part, sample,
-                static_cast<std::int64_t>(plan.senders[r]) * problem.plan.n_neurons +
+                static_cast<std::int64_t>(plan.senders[r]) * problem.plan().n_neurons +
                     plan.neurons[lane],
                 value);
           if (axonal().wanted()) axonal().add(part, sample, plan.senders[r], value);
@@ -570,12 +602,11 @@ void backward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Args& ar
   const View by_read = args.take(kType<T>, {reads ? outputs : 0}, "cotangents");
 
   const int parts = parts_of(pool, problem.samples_);
-  Gradients<T> gradients;
-  std::size_t number = 0;
+  std::vector<View> views;
   const auto next = [&](std::vector<std::int64_t> own, const char* name) {
-    if (number >= wanted.size()) throw BadArray("eventax: bad attributes.");
-    if (!wanted[number++]) std::fill(own.begin(), own.end(), 0);
-    gradients.all.emplace_back(rets.take(kType<T>, own, name), parts);
+    if (views.size() >= wanted.size()) throw BadArray("eventax: bad attributes.");
+    if (!wanted[views.size()]) std::fill(own.begin(), own.end(), 0);
+    views.push_back(rets.take(kType<T>, own, name));
   };
   const std::int64_t senders = n + h.n_inputs;
   next({problem.n_times}, "times");
@@ -590,6 +621,14 @@ void backward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Args& ar
     next({many}, "time constants");
     next({p.size, 2}, "init_state");
   }
+  // Whether all samples have the same parameters: what threads found is added up then,
+  // and told once.
+  bool together = true;
+  for (std::size_t k = 2; k < views.size(); k++)
+    together &= views[k].size() == 0 || views[k].count() <= 1;
+  Gradients<T> gradients;
+  for (std::size_t k = 0; k < views.size(); k++)
+    gradients.all.emplace_back(views[k], parts, together && Gradients<T>::is_large(k));
   Wish wish;
   const bool delays = gradients.delays().wanted() || gradients.axonal().wanted();
   wish.inputs = gradients.times().wanted() || delays;
@@ -604,7 +643,7 @@ void backward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Args& ar
     const double end = problem.t_end(b);
     const auto inputs = problem.inputs(b);
     const auto observe = problem.observations(b);
-    const std::size_t n_blocks = problem.plan.blocks.size();
+    const std::size_t n_blocks = problem.plan().blocks.size();
     Trace trace;
     trace.spikes.resize(n_blocks);
     trace.wakes.resize(n_blocks);
@@ -646,7 +685,7 @@ void backward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Args& ar
     };
     for (std::size_t q = n_blocks; q-- > 0;) {
       if (!problem.wanted[q]) continue;
-      const BlockPlan& plan = problem.plan.blocks[q];
+      const BlockPlan& plan = problem.plan().blocks[q];
       Meter meter = meter_of(problem.ask, problem.setting, plan);
       std::vector<double> read(static_cast<std::size_t>(plan.width), 0.0);
       if (reads)
@@ -659,9 +698,9 @@ void backward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Args& ar
                   &trace.wakes[q], problem.setting.t0,    end};
       std::vector<Arrival> arrivals;
       Cursor cursor;
-      gather(problem.plan, parameters, static_cast<int>(q), sources, end, end, cursor,
+      gather(problem.plan(), parameters, static_cast<int>(q), sources, end, end, cursor,
              arrivals);
-      story.events = sequence(problem.plan, parameters, static_cast<int>(q), arrivals,
+      story.events = sequence(problem.plan(), parameters, static_cast<int>(q), arrivals,
                               trace.spikes[q], end);
       if (found[q].bias.empty()) found[q].reset(plan, delays);
       const BlockBack done(story, static_cast<int>(q), wish, meter, read, observed,
@@ -676,9 +715,12 @@ void backward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Args& ar
         gradients.observe().add(part, b, j,
                                 times.observations[static_cast<std::size_t>(j)]);
   };
+  std::vector<std::vector<BlockGradient>> found_by_part(
+      static_cast<std::size_t>(parts));
   const auto work = [&](int part) {
     Packed<T> packed(problem, shared ? &*shared : nullptr);
-    std::vector<BlockGradient> found(problem.plan.blocks.size());
+    std::vector<BlockGradient>& found = found_by_part[static_cast<std::size_t>(part)];
+    found.resize(problem.plan().blocks.size());
     std::int64_t last = -1;
     const auto flush = [&](std::int64_t sample) {
       gradients.add(problem, found, part, sample);
@@ -692,9 +734,15 @@ void backward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Args& ar
       one(b, packed.of(b), found, part);
       last = b;
     }
-    if (last >= 0) flush(last);
+    if (last >= 0 && !together) flush(last);
   };
   in_parallel(pool, parts, work);
+  if (together && problem.samples_ > 0) {
+    for (std::size_t p = 1; p < found_by_part.size(); p++)
+      for (std::size_t b = 0; b < found_by_part[p].size(); b++)
+        found_by_part[0][b].add(found_by_part[p][b]);
+    gradients.add(problem, found_by_part[0], 0, 0);
+  }
   for (Sum<T>& sum : gradients.all) sum.finish();
 }
 

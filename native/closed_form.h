@@ -35,7 +35,10 @@ class ClosedForm final : public Population {
   }
 
   void go(const Lanes& l, double h) const override {
-    uniform_ ? go<true>(l, h) : go<false>(l, h);
+    if (pause().ever)
+      uniform_ ? go<true, true>(l, h) : go<false, true>(l, h);
+    else
+      uniform_ ? go<true, false>(l, h) : go<false, false>(l, h);
   }
 
   void receive(const Lanes& l, const double* row) const override {
@@ -58,18 +61,28 @@ class ClosedForm final : public Population {
             mode.hold_y ? s.y : n.y_after(w, s.x, s.y)};
   }
 
-  double crossing(int k, State s, double h) const override {
+  using Population::crossing;
+  double crossing(int k, State s, double h, State& end, bool& known) const override {
     if (!Neuron::kFires) return kInf;
     const Neuron n = lane(k);
+    const auto gap_at = [&](State at) {
+      return Gap{n.gap(at.x, at.y), n.gap_rate(at.x, at.y), n.gap_bend(at.x, at.y)};
+    };
     const auto gap_after = [&](double t) {
       const Way w = n.way(t);
-      const double x = n.x_after(w, s.x, s.y), y = n.y_after(w, s.x, s.y);
-      return Gap{n.gap(x, y), n.gap_rate(x, y), n.gap_bend(x, y)};
+      return gap_at({n.x_after(w, s.x, s.y), n.y_after(w, s.x, s.y)});
     };
-    const Gap now{n.gap(s.x, s.y), n.gap_rate(s.x, s.y), n.gap_bend(s.x, s.y)};
+    const Gap now = gap_at(s);
     if (now.value >= 0) return 0;
+    if (!known) {
+      const Way w = n.way(h);
+      end = {n.x_after(w, s.x, s.y), n.y_after(w, s.x, s.y)};
+      known = true;
+    }
+    const double doubt =
+        1e-9 * (std::fabs(now.value) + std::fabs(s.x) + std::fabs(end.x));
     return first_rise(
-        now, gap_after(h), h, n.gap_third(s.x, s.y), gap_after,
+        now, gap_at(end), h, n.gap_third(s.x, s.y), doubt, gap_after,
         [&] { return n.gap_turn(s.x, s.y); }, [&] { return n.gap_limit(s.x, s.y); });
   }
 
@@ -227,7 +240,7 @@ class ClosedForm final : public Population {
                                     double ye, double h) {
     const double g = n.gap(x, y), ge = n.gap(xe, ye);
     const double u = n.gap_rate(x, y), ue = n.gap_rate(xe, ye);
-    const double up = g * (2 * (u - ue)) + u * u * h;
+    const double up = mul_add(g, 2 * (u - ue), u * u * h);
     const double top = g > ge ? g : ge;
     const double turns = (u > 0) & (ue <= 0) ? up : top;
     return turns > top ? turns : top;
@@ -235,22 +248,13 @@ class ClosedForm final : public Population {
 
   template <bool kUniform, bool kPauses>
   bool scan(const Lanes& l, double h, const double* row) const {
-    const Neuron shared = lane(0);
-    const Way way = shared.way(h);
-    bool any = false;
-    for (int from = 0; from < width(); from += kChunk) {
-      const int n = width() - from < kChunk ? width() - from : kChunk;
-      const bool flag =
-          row ? chunk<kUniform, kPauses, true>(l, h, row + first(), from, n, shared,
-                                               way)
-              : chunk<kUniform, kPauses, false>(l, h, nullptr, from, n, shared, way);
-      l.flags[(first() + from) / kVector] = flag;
-      any |= flag;
-    }
-    return any;
+    row ? pass<kUniform, kPauses, true>(l, h, row + first())
+        : pass<kUniform, kPauses, false>(l, h, nullptr);
+    return Neuron::kFires &&
+           note_signs(l.may + first(), width(), l.flags + first() / kVector);
   }
 
-  template <bool kUniform>
+  template <bool kUniform, bool kPauses>
   void go(const Lanes& l, const double h) const {
     const Neuron shared = lane(0);
     const Way way = shared.way(h);
@@ -261,8 +265,8 @@ class ClosedForm final : public Population {
       const Neuron m = neuron<kUniform>(shared, c, n, k);
       const Way w = way_of<kUniform>(m, way, h);
       const double xe = m.x_after(w, x[k], y[k]), ye = m.y_after(w, x[k], y[k]);
-      x_end[k] = free_x[k] > 0 ? xe : x[k];
-      y_end[k] = free_y[k] > 0 ? ye : y[k];
+      x_end[k] = !kPauses || free_x[k] > 0 ? xe : x[k];
+      y_end[k] = !kPauses || free_y[k] > 0 ? ye : y[k];
     }
   }
 
@@ -320,18 +324,16 @@ class ClosedForm final : public Population {
   }
 
   template <bool kUniform, bool kPauses, bool kArrives>
-  EVENTAX_INLINE bool chunk(const Lanes& l, const double h,
-                            const double* __restrict row, int from, int n,
-                            const Neuron shared, const Way way) const {
-    const int f = first() + from, stride = width();
+  void pass(const Lanes& l, const double h, const double* __restrict row) const {
+    const Neuron shared = lane(0);
+    const Way way = shared.way(h);
+    const int f = first(), n = width();
     double* __restrict x = l.x + f, * __restrict y = l.y + f, * __restrict x_end = l.x_end + f, * __restrict y_end = l.y_end + f, * __restrict may = l.may + f;
     const double* __restrict free_x = l.free_x + f, * __restrict free_y = l.free_y + f, * __restrict hears = l.hears + f, * __restrict awake = l.awake + f;
-    const double* __restrict c = c_.data() + from;
-    if (kArrives) row += from;
-    std::int64_t negative = -1;
-#pragma omp simd reduction(& : negative)
+    const double* __restrict c = c_.data();
+#pragma omp simd
     for (int k = 0; k < n; k++) {
-      const Neuron m = neuron<kUniform>(shared, c, stride, k);
+      const Neuron m = neuron<kUniform>(shared, c, n, k);
       const Way w = way_of<kUniform>(m, way, h);
       double xs = x[k], ys = y[k];
       if (kArrives) {
@@ -349,15 +351,10 @@ class ClosedForm final : public Population {
       x_end[k] = xe;
       y_end[k] = ye;
       if (Neuron::kFires) {
-        double r = rise(m, xs, ys, xe, ye, h);
-        if (kPauses) r = awake[k] > 0 ? r : -1.0;
-        may[k] = r;
-        std::int64_t sign = 0;
-        std::memcpy(&sign, &r, sizeof(sign));
-        negative &= sign;
+        const double r = rise(m, xs, ys, xe, ye, h);
+        may[k] = !kPauses || awake[k] > 0 ? r : -1.0;
       }
     }
-    return Neuron::kFires && negative >= 0;
   }
 
   void tau_back(int k, State s, double h, Mode mode, State l, const Adjoints& a,

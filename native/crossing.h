@@ -24,22 +24,23 @@ inline double turning_point(double a, double b, double u, double k) {
 // Time in [0, h] at which `after(t)` first rises through 0: 0 if it is not negative
 // now, inf if it does not rise through 0. `now` and `end` are the gap at 0 and at h,
 // `turn` is the time of its extremum (asked for where the end does not tell), `third`
-// bounds the third derivative.
+// bounds the third derivative. An end above 0 by no more than `doubt` may be rounding
+// of a gap that never gets there: then `limit`, the gap at infinity, has a say.
 //
 // Between now, the extremum and h the gap is monotone, so the interval in which it
 // rises brackets the crossing. The search goes on to the root of the parabola with the
 // gap's value, slope and curvature, and halves the bracket where that leaves it.
 template <class After, class Turn, class Limit>
-double first_rise(Gap now, Gap end, double h, double third, After after, Turn turn,
-                  Limit limit) {
+double first_rise(Gap now, Gap end, double h, double third, double doubt, After after,
+                  Turn turn, Limit limit) {
   if (now.value >= 0) return 0;
   double low = 0, high = h;
   if (end.value < 0) {
     if (!(now.rate > 0 && end.rate <= 0)) return kInf;
     high = turn();
     if (!(high > 0 && high < h) || after(high).value < 0) return kInf;
-  } else if (!(limit() > 0) && !(now.rate > 0 && turn() < kInf)) {
-    return kInf;  // it tends to its limit from below, which it may round to
+  } else if (!(end.value > doubt) && !(limit() > 0) && !(now.rate > 0 && turn() < kInf)) {
+    return kInf;
   }
   double t = 0, before = kInf;
   Gap gap = now;

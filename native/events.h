@@ -22,7 +22,38 @@ enum Status {
 struct Input {
   double t;
   int channel, index;  // where it stands in the user's array
+
+  bool operator<(const Input& o) const {
+    if (t != o.t) return t < o.t;
+    return channel != o.channel ? channel < o.channel : index < o.index;
+  }
 };
+
+// Into order, of times from `start` to `end`: first into as many slots of time as there
+// are inputs, so that little is left to compare.
+inline void sort_by_time(std::vector<Input>& inputs, double start, double end) {
+  if (std::is_sorted(inputs.begin(), inputs.end())) return;
+  const std::size_t n = inputs.size();
+  const double scale = static_cast<double>(n) / (end - start);
+  if (n > 32 && scale > 0 && scale < kInf) {
+    const auto slot = [&](const Input& in) {
+      return std::min(n - 1, static_cast<std::size_t>((in.t - start) * scale));
+    };
+    std::vector<std::uint32_t> place(n + 1, 0);
+    for (const Input& in : inputs) place[slot(in) + 1]++;
+    for (std::size_t k = 0; k < n; k++) place[k + 1] += place[k];
+    std::vector<Input> spread(n);
+    for (const Input& in : inputs) spread[place[slot(in)]++] = in;
+    inputs.swap(spread);
+    // `place` are the ends of the slots now.
+    for (std::size_t k = 0, from = 0; k < n; from = place[k++])
+      if (place[k] - from > 1)
+        std::sort(inputs.begin() + static_cast<std::ptrdiff_t>(from),
+                  inputs.begin() + static_cast<std::ptrdiff_t>(place[k]));
+    return;
+  }
+  std::sort(inputs.begin(), inputs.end());
+}
 
 // A spike. `seq` is its number in its block's sequence of events if the block is
 // cyclic, else that of the next event.

@@ -33,14 +33,7 @@ class LinearForm final : public Population {
     double* may = l.may + f;
     for (int k = 0; k < width(); k++) may[k] = l.awake[f + k] > 0 ? l.x[f + k] - 1 : -1;
     move(l, h, may, l.awake + f);
-    bool any = false;
-    for (int from = 0; from < width(); from += kChunk) {
-      bool flag = false;
-      for (int k = from; k < std::min(from + kChunk, width()); k++) flag |= may[k] >= 0;
-      l.flags[(f + from) / kVector] = flag;
-      any |= flag;
-    }
-    return any;
+    return note_signs(may, width(), l.flags + f / kVector);
   }
   void go(const Lanes& l, double h) const override { move(l, h, nullptr, nullptr); }
   void receive(const Lanes& l, const double* row) const override {
@@ -62,7 +55,8 @@ class LinearForm final : public Population {
     return {mode.hold_x ? s.x : end.x, end.y};
   }
 
-  double crossing(int k, State s, double h) const override {
+  using Population::crossing;
+  double crossing(int k, State s, double h, State&, bool&) const override {
     if (s.x >= 1) return 0;
     if (!(h > 0)) return kInf;
     const int n = steps(k, s, h);
@@ -91,12 +85,13 @@ class LinearForm final : public Population {
   bool fires() const override { return true; }
   bool needs_states(bool) const override { return true; }
   double blur() const override { return blur_; }
+  double reach() const override { return shortest_ / 2; }
 
   void go_back(const Lanes& l, const Adjoints& a, double h, const Lanes* start,
                const Gauge&, const double*, bool trains) const override {
     if (h <= 0) return;
     const int f = first(), w = width();
-    const int n = steps(*start, h);
+    const auto [n, shared] = pace(*start, h);
     // States at the start of each step.
     thread_local std::vector<double> kept;
     kept.resize(static_cast<std::size_t>(2) * w * (n + 1));
@@ -104,10 +99,10 @@ class LinearForm final : public Population {
     std::memcpy(kept.data() + w, start->y + f, w * sizeof(double));
     for (int j = 0; j + 1 < n; j++) {
       const double* now = &kept[static_cast<std::size_t>(2) * w * j];
-      stride(l, h / n, now, now + w, &kept[static_cast<std::size_t>(2) * w * (j + 1)],
+      stride(l, h / n, shared, now, now + w,
+             &kept[static_cast<std::size_t>(2) * w * (j + 1)],
              &kept[static_cast<std::size_t>(2) * w * (j + 1) + w]);
     }
-    const qif::Step shared = step_of(0, h / n);
     for (int j = n - 1; j >= 0; j--) {
       const double* __restrict x = &kept[static_cast<std::size_t>(2) * w * j];
       const double* __restrict y = x + w;
@@ -224,28 +219,25 @@ class LinearForm final : public Population {
       y_end[k] = free_y[k] > 0 ? y[k] * s.kept : y[k];
     }
   }
-  // The largest error of a step, and the largest drive.
-  static double largest_error(int n, const qif::Step& step,
-                              const double* __restrict constant,
-                              const double* __restrict y) {
+  // What asks for more than one step: the largest error of a step, and drive.
+  struct Demand {
+    double error = 0, drive = 0;
+  };
+  static Demand demand(int n, const qif::Step& step, const double* __restrict constant,
+                       const double* __restrict y) {
     const qif::Step s = step;
-    double most = 0;
-#pragma omp simd reduction(max : most)
+    double error = 0, drive = 0;
+#pragma omp simd reduction(max : error, drive)
     for (int k = 0; k < n; k++) {
-      const double error = qif::magnus(s, constant[k], y[k]).error;
-      most = error > most ? error : most;
+      const double own = qif::magnus(s, constant[k], y[k]).error;
+      const double pull = drive_of(constant[k], y[k]);
+      error = own > error ? own : error;
+      drive = pull > drive ? pull : drive;
     }
-    return most;
+    return {error, drive};
   }
-  static double largest_drive(int n, const double* __restrict constant,
-                              const double* __restrict y) {
-    double most = 0;
-#pragma omp simd reduction(max : most)
-    for (int k = 0; k < n; k++) {
-      const double drive = std::fabs(constant[k] + 0.25) + std::fabs(y[k]) + 0.25;
-      most = drive > most ? drive : most;
-    }
-    return most;
+  static EVENTAX_INLINE double drive_of(double constant, double y) {
+    return std::fabs(constant + 0.25) + std::fabs(y) + 0.25;
   }
 
   double shift(int k, double x, double w, double lx, double ly) const {
@@ -256,27 +248,36 @@ class LinearForm final : public Population {
   // How many steps a way of length h takes: their error stays at what is allowed, and q
   // has one zero at most in each.
   int steps(int k, State s, double h) const {
-    const double drive = std::fabs(constant(k) + 0.25) + std::fabs(s.y) + 0.25;
+    const double drive = drive_of(constant(k), s.y);
     const double most =
         std::min(std::min(tau_m(k) / std::sqrt(drive), 2 * tau_s(k)), h);
     return count(h, most, qif::magnus(step_of(k, most), constant(k), s.y).error);
   }
-  int steps(const Lanes& l, double h) const {
+  // Of everybody, with what a step does where all have the same time constants.
+  struct Pace {
+    int n;
+    qif::Step step;
+  };
+  Pace pace(const Lanes& l, double h) const {
     const double* constants = &c_[Qif::kConstant * width()];
     const double* y = l.y + first();
     if (uniform_) {
-      const double drive = largest_drive(size(), constants, y);
-      const double most = std::min(std::min(tau_m(0) / std::sqrt(drive), shortest_), h);
-      return count(h, most, largest_error(size(), step_of(0, most), constants, y));
+      // Most ways are one step.
+      const qif::Step whole = step_of(0, h);
+      Demand asked = demand(size(), whole, constants, y);
+      const double most =
+          std::min(std::min(tau_m(0) / std::sqrt(asked.drive), shortest_), h);
+      if (most < h) asked = demand(size(), step_of(0, most), constants, y);
+      const int n = count(h, most, asked.error);
+      return {n, n == 1 ? whole : step_of(0, h / n)};
     }
     double most = std::min(shortest_, h), error = 0;
     for (int k = 0; k < size(); k++) {
-      const double drive = std::fabs(constant(k) + 0.25) + std::fabs(y[k]) + 0.25;
-      most = std::min(most, tau_m(k) / std::sqrt(drive));
+      most = std::min(most, tau_m(k) / std::sqrt(drive_of(constant(k), y[k])));
     }
     for (int k = 0; k < size(); k++)
       error = std::max(error, qif::magnus(step_of(k, most), constant(k), y[k]).error);
-    return count(h, most, error);
+    return {count(h, most, error), {}};
   }
   // The fourth-order part of Omega is an error of order 5; the error of Omega itself,
   // of order 7, is taken as its power 7/5.
@@ -288,14 +289,14 @@ class LinearForm final : public Population {
   }
 
   // One step of everybody, from (x, y) to (x_end, y_end).
-  void stride(const Lanes& l, double h, const double* __restrict x,
-              const double* __restrict y, double* __restrict x_end,
-              double* __restrict y_end) const {
+  void stride(const Lanes& l, double h, const qif::Step& shared,
+              const double* __restrict x, const double* __restrict y,
+              double* __restrict x_end, double* __restrict y_end) const {
     const int f = first();
     const double *free_x = l.free_x + f, *free_y = l.free_y + f;
     if (uniform_) {
-      all_on(width(), step_of(0, h), &c_[Qif::kConstant * width()], x, y, free_x,
-             free_y, x_end, y_end);
+      all_on(width(), shared, &c_[Qif::kConstant * width()], x, y, free_x, free_y,
+             x_end, y_end);
       return;
     }
     for (int k = 0; k < width(); k++) {
@@ -307,7 +308,8 @@ class LinearForm final : public Population {
   }
 
   void move(const Lanes& l, double h, double* may, const double* awake) const {
-    const int f = first(), w = width(), n = h > 0 ? steps(l, h) : 0;
+    const int f = first(), w = width();
+    const auto [n, shared] = h > 0 ? pace(l, h) : Pace{0, {}};
     std::memcpy(l.x_end + f, l.x + f, w * sizeof(double));
     std::memcpy(l.y_end + f, l.y + f, w * sizeof(double));
     thread_local std::vector<double> now;
@@ -315,7 +317,7 @@ class LinearForm final : public Population {
     for (int j = 0; j < n; j++) {
       std::memcpy(now.data(), l.x_end + f, w * sizeof(double));
       std::memcpy(now.data() + w, l.y_end + f, w * sizeof(double));
-      stride(l, h / n, now.data(), now.data() + w, l.x_end + f, l.y_end + f);
+      stride(l, h / n, shared, now.data(), now.data() + w, l.x_end + f, l.y_end + f);
       if (!may) continue;
       for (int k = 0; k < w; k++) {
         const double past = awake[k] > 0 ? l.x_end[f + k] - 1 : -1;

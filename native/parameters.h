@@ -160,8 +160,14 @@ Parameters pack(const Plan& plan, const std::vector<Model>& models,
         const T* row = a.weights + static_cast<std::size_t>(p.senders[r]) * model.size;
         double* to = &block.weights[r * p.width + g.first];
         const std::uint8_t* hears = &p.hears[r * p.width + g.first];
-        for (int k = 0; k < g.size; k++)
-          to[k] = hears[k] ? static_cast<double>(row[g.members[k]]) : 0.0;
+        if (g.side_by_side()) {
+          row += g.members[0];
+          for (int k = 0; k < g.size; k++)
+            to[k] = hears[k] ? static_cast<double>(row[k]) : 0.0;
+        } else {
+          for (int k = 0; k < g.size; k++)
+            to[k] = hears[k] ? static_cast<double>(row[g.members[k]]) : 0.0;
+        }
       }
     }
     if (!parameters.delayed) continue;

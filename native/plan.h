@@ -10,7 +10,10 @@ namespace eventax {
 // Neurons of one model within a block: lanes first to first + size, padded to `width`.
 struct Group {
   int population, first, size, width;
-  std::vector<int> members;  // numbers within the population
+  std::vector<int> members;  // numbers within the population, ascending
+  bool side_by_side() const {
+    return size > 0 && members[size - 1] - members[0] == size - 1;
+  }
 };
 
 struct BlockPlan {
@@ -72,6 +75,52 @@ inline std::vector<int> components(int n, const std::vector<std::vector<int>>& h
     }
   }
   return component;
+}
+
+// Lanes of so many neurons.
+inline int padded(int size) { return (size + 7) / 8 * 8; }
+
+// Neurons that hear a block of neurons which hear each other go along with it where
+// that costs nothing, in lanes that are padding otherwise: an output neuron, for
+// instance. `block` tells each neuron's block, of which senders come first; `cyclic`
+// those in which neurons hear each other.
+inline void fill_padding(const std::vector<std::vector<int>>& hears,
+                         const std::vector<int>& population,
+                         std::vector<std::uint8_t>& cyclic, std::vector<int>& block) {
+  const int n = static_cast<int>(block.size());
+  const int n_blocks = static_cast<int>(cyclic.size());
+  std::vector<int> last(n_blocks, -1);  // the last block it hears
+  std::vector<std::vector<int>> members(n_blocks);
+  for (int k = 0; k < n; k++) {
+    members[block[k]].push_back(k);
+    for (const int r : hears[k])
+      if (block[r] != block[k]) last[block[r]] = std::max(last[block[r]], block[k]);
+  }
+  const auto count = [&](int b, int q) {
+    int found = 0;
+    for (const int k : members[b]) found += population[k] == q;
+    return found;
+  };
+  std::vector<int> number(n_blocks, 0);
+  int kept = 0;
+  for (int b = 0; b < n_blocks; b++) {
+    bool joins = !cyclic[b] && last[b] >= 0 && cyclic[last[b]] && !members[b].empty();
+    if (joins) {
+      const int q = population[members[b][0]], own = count(b, q);
+      const int there = count(last[b], q);
+      joins = own == static_cast<int>(members[b].size()) && there > 0 &&
+              padded(there + own) == padded(there);
+    }
+    if (joins) {
+      auto& host = members[last[b]];
+      host.insert(host.end(), members[b].begin(), members[b].end());
+    }
+    number[b] = joins ? number[last[b]] : kept++;
+  }
+  std::vector<std::uint8_t> found(kept, 0);
+  for (int b = 0; b < n_blocks; b++) found[number[b]] |= cyclic[b];
+  cyclic.swap(found);
+  for (int& b : block) b = number[b];
 }
 
 }  // namespace detail
@@ -150,9 +199,14 @@ inline Plan make_plan(int n_neurons, int n_senders, const bool* mask,
       source = from;
     }
   }
+  std::vector<std::uint8_t> goes_by_event(n_blocks, 1);
   if (one) {
     n_blocks = 1;
     std::fill(block.begin(), block.end(), 0);
+  } else {
+    for (int b = 0; b < n_blocks; b++) goes_by_event[b] = distinct[b].cyclic != 0;
+    detail::fill_padding(hears, population, goes_by_event, block);
+    n_blocks = static_cast<int>(goes_by_event.size());
   }
 
   plan.places.resize(n_neurons);
@@ -161,7 +215,7 @@ inline Plan make_plan(int n_neurons, int n_senders, const bool* mask,
       n_neurons ? *std::max_element(population.begin(), population.end()) + 1 : 0;
   for (int b = 0; b < n_blocks; b++) {
     BlockPlan& p = plan.blocks[b];
-    p.cyclic = one || distinct[b].cyclic != 0;
+    p.cyclic = goes_by_event[b] != 0;
   }
   std::vector<std::vector<int>> of_block(n_blocks);
   for (int k = 0; k < n_neurons; k++) of_block[block[k]].push_back(k);
@@ -177,7 +231,7 @@ inline Plan make_plan(int n_neurons, int n_senders, const bool* mask,
         group.size++;
       }
       if (group.size == 0) continue;
-      group.width = (group.size + 7) / 8 * 8;
+      group.width = detail::padded(group.size);
       p.neurons.resize(p.width + group.width, -1);
       p.width += group.width;
       p.groups.push_back(std::move(group));

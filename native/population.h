@@ -6,11 +6,11 @@
 #include <vector>
 
 #include "exponentials.h"
+#include "signs.h"
 
 namespace eventax {
 
 constexpr int kVector = 8;  // lanes are padded to full vectors of doubles
-constexpr int kChunk = 32;  // lanes that are asked together whether they may fire
 
 // What is known of one neuron between events, and its adjoint.
 struct State {
@@ -33,7 +33,7 @@ struct Lanes {
   double *x, *y;          // now
   double *x_end, *y_end;  // at the end of the way
   double* may;            // not negative: may fire on the way
-  std::uint8_t* flags;    // by chunk: whether anyone may
+  std::uint8_t* flags;    // the same as bits, by vector of lanes
   double *free_x, *free_y, *hears, *awake;
 };
 
@@ -73,7 +73,13 @@ class Population {
   // One lane k (of this population) by itself.
   virtual State after(int k, State s, double h, Mode mode) const = 0;
   // Time until it fires, not later than h: 0 if it is at threshold now, inf if not.
-  virtual double crossing(int k, State s, double h) const = 0;
+  // `end` is its state at h: given where `known`, else told where it was needed.
+  virtual double crossing(int k, State s, double h, State& end, bool& known) const = 0;
+  double crossing(int k, State s, double h) const {
+    State end;
+    bool known = false;
+    return crossing(k, s, h, end, known);
+  }
   // Roughly that time.
   virtual double guess(int k, State s, double h) const = 0;
   virtual double gap(int k, State s) const = 0;
@@ -84,6 +90,8 @@ class Population {
   // Whether an arrival changes the gap itself.
   virtual bool arrivals_jump() const = 0;
   virtual bool fires() const = 0;
+  // How long a way it goes in about one step.
+  virtual double reach() const { return kInf; }
   // How far a time of its spikes may be off beside rounding.
   virtual double blur() const { return 0; }
   // Whether the way back needs states, to trained time constants for instance.

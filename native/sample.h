@@ -98,13 +98,10 @@ class Sample {
     int status = kOk;
     double limit = setting_.t0;
     std::size_t input = 0;
-    // Layers are gone through at once: an early stop saves little there.
-    bool sliced = false;
-    for (const BlockPlan& b : plan_.blocks) sliced |= b.cyclic;
-    sliced &= waiting_ >= 0 && n > 1;
+    const double slice = longest_slice();
     bool last = false;
     while (!last && !done()) {
-      limit = sliced ? next_limit(limit, input) : end_;
+      limit = slice < kInf ? next_limit(limit, slice, input) : end_;
       last = limit >= end_;
       double reached = std::min(limit, end_);
       for (std::size_t b = 0; b < n && status != kNotFinite; b++) {
@@ -138,13 +135,22 @@ class Sample {
  private:
   bool done() const { return waiting_ == 0; }
 
-  // Up to where all blocks go before the next turn, so that they do not run far beyond
-  // the last spike that is waited for.
-  double next_limit(double now, std::size_t& input) const {
-    constexpr std::size_t kInputs = 32;
+  // Blocks take turns, so that none runs far beyond the last spike that is waited for,
+  // nor beyond the next one where a way costs more the longer it is.
+  double longest_slice() const {
     constexpr double kSlices = 16;
-    double limit = now + (end_ - setting_.t0) / kSlices;
+    double longest = waiting_ >= 0 ? (end_ - setting_.t0) / kSlices : kInf;
+    for (const Block& block : parameters_.blocks)
+      for (const auto& p : block.populations) longest = std::min(longest, p->reach());
+    return longest;
+  }
+
+  // Up to where all blocks go before the next turn.
+  double next_limit(double now, double slice, std::size_t& input) const {
+    constexpr std::size_t kInputs = 32;
+    double limit = now + slice;
     if (!(limit > now)) limit = end_;
+    if (waiting_ < 0) return std::min(limit, end_);
     input += kInputs;
     while (input < inputs_.size() && inputs_[input].t <= now) input += kInputs;
     if (input < inputs_.size()) limit = std::min(limit, inputs_[input].t);

@@ -128,12 +128,10 @@ class BlockRun {
     const Lanes& l = states_.lanes();
     if (any)
       for (const auto& p : block_->populations)
-        for (int from = p->first(); from < p->first() + p->width(); from += kChunk) {
-          if (!l.flags[from / kVector]) continue;
-          const int until = std::min(from + kChunk, p->first() + p->size());
-          for (int k = from; k < until; k++)
-            if (l.may[k] >= 0) candidates_.push_back({k, 0});
-        }
+        for (int from = p->first(); from < p->first() + p->width(); from += kVector)
+          each_set(l.flags[from / kVector], [&](int k) {
+            if (l.may[from + k] >= 0) candidates_.push_back({from + k, 0});  // not NaN
+          });
     if (next_wake_ > to + setting_->tie(to)) return;
     next_wake_ = kInf;
     for (int k = 0; k < plan_->width; k++) {
@@ -194,10 +192,16 @@ class BlockRun {
     double now = t_;
     int mode = states_.mode(lane), part = 0;
     int jump = mode == 0 && p.gap(k, s) >= 0 ? jump_cause(lane) : kCrossing;
+    // The state at `to`, as far as it is known: the pass told it.
+    State end{states_.lanes().x_end[lane], states_.lanes().y_end[lane]};
+    bool known = true;
     const auto go = [&](double until) {
       meter_.lane_way(states_, lane, s, now, until - now, mode, seq_, part++);
-      s = p.after(k, s, until - now, states_.mode_of(lane, mode));
+      s = known && until == to
+              ? end
+              : p.after(k, s, until - now, states_.mode_of(lane, mode));
       now = until;
+      known = false;
     };
     const std::size_t most =
         spikes_.size() + static_cast<std::size_t>(setting_->max_events);
@@ -214,7 +218,9 @@ class BlockRun {
         jump = kWoke;
         continue;
       }
-      const double wait = p.crossing(k, s, to - now + slack_);
+      if (slack_ > 0) known = false;
+      const double wait = p.crossing(k, s, to - now + slack_, end, known);
+      if (slack_ > 0) known = false;
       if (!(wait < kInf)) break;
       go(std::min(now + wait, to));
       note(lane, now, s, wait > 0 ? static_cast<int>(kCrossing) : jump);
@@ -238,17 +244,22 @@ class BlockRun {
 
   // Spikes of several lanes in order of time, at one time by neuron.
   void sort_new(std::size_t from_spike, std::size_t from_wake) {
+    const auto before = [&](const Spike& x, const Spike& y) {
+      return x.t < y.t || (x.t == y.t && x.neuron < y.neuron);
+    };
+    const auto first = spikes_.begin() + static_cast<std::ptrdiff_t>(from_spike);
+    if (std::is_sorted(first, spikes_.end(), before)) return;
+    if (!block_->pauses) {
+      std::stable_sort(first, spikes_.end(), before);
+      return;
+    }
     const std::size_t n = spikes_.size() - from_spike;
-    if (n < 2) return;
-    std::vector<int> order(n);
+    std::vector<int> order(n), place(n);
     for (std::size_t j = 0; j < n; j++) order[j] = static_cast<int>(j);
     std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
-      const Spike &x = spikes_[from_spike + a], &y = spikes_[from_spike + b];
-      return x.t < y.t || (x.t == y.t && x.neuron < y.neuron);
+      return before(spikes_[from_spike + a], spikes_[from_spike + b]);
     });
-    const std::vector<Spike> fresh(
-        spikes_.begin() + static_cast<std::ptrdiff_t>(from_spike), spikes_.end());
-    std::vector<int> place(n);
+    const std::vector<Spike> fresh(first, spikes_.end());
     for (std::size_t j = 0; j < n; j++) {
       spikes_[from_spike + j] = fresh[order[j]];
       place[order[j]] = static_cast<int>(j);

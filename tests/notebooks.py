@@ -18,17 +18,14 @@ def execute(notebook: nbformat.NotebookNode, folder: Path) -> None:
         resources={"metadata": {"path": str(folder)}},
     )
     # The kernel must not inherit a backend that `%matplotlib inline` does not expect.
-    env = (
-        os.environ
-        | {
-            # On a busy machine XLA says that compiling takes long.
+    env = os.environ | {
+        # On a busy machine XLA says that compiling takes long.
         "TF_CPP_MIN_LOG_LEVEL": "3",
-            "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-            "PYTHONPATH": os.pathsep.join(
-                filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
-            ),
-        }
-    )
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "PYTHONPATH": os.pathsep.join(
+            filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
+        ),
+    }
     client.execute(env=env)
 
 

@@ -1,4 +1,7 @@
-"""Feed-forward networks layer by layer: the same results as event by event."""
+"""Feed-forward networks layer by layer in JAX: the same results as event by event.
+
+Event by event the native core simulates, where it is there.
+"""
 
 from typing import ClassVar
 
@@ -7,10 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from marks import needs_native
 from oracle import lif
 
 from eventax import EvNN, FFEvNN
-from eventax._layers import _back, _blocks
+from eventax._layers import _back
 from eventax._layers._back import ROOM_FOR_ROUNDS, ROOM_FOR_STARTS
 from eventax.losses import first_spike_cross_entropy
 from eventax.neuron_models import (
@@ -108,7 +112,7 @@ def pair(model, layers=LAYERS, m=M, **keywords):
     key = jax.random.PRNGKey(0)
     n, last = sum(layers), layers[-1]
     common = {"key": key, "max_event_steps": 2000, "dtype": jnp.float64} | keywords
-    net = FFEvNN(list(layers), m, model, T_END, **common)
+    net = FFEvNN(list(layers), m, model, T_END, engine="jax", **common)
     other = EvNN(
         model,
         n,
@@ -205,7 +209,8 @@ def yin_yang_network(hidden=30, **keywords):
     weights = np.zeros((n + 5, n))
     weights[n:, :hidden] = rng.normal(1.5, 0.78, (5, hidden))
     weights[:hidden, hidden:] = rng.normal(0.93, 0.1, (hidden, 3)) * 120 / hidden
-    keywords = {"max_event_steps": 500, "dtype": jnp.float32} | keywords
+    common = {"max_event_steps": 500, "dtype": jnp.float32, "engine": "jax"}
+    keywords = common | keywords
     net = FFEvNN(
         [hidden, 3],
         5,
@@ -253,18 +258,17 @@ def slow_but(first, *others):
     return [first, *(pytest.param(x, marks=pytest.mark.slow) for x in others)]
 
 
+@needs_native
 @pytest.mark.parametrize("own", slow_but("inputs", "weights", "both", "nested"))
-def test_a_batch_in_blocks(monkeypatch, own):
-    """The same as all samples at once, some with more inputs than others."""
+def test_a_batch_of_inputs_or_of_weights(own):
+    """The same as by the native core, some with more inputs than others."""
     x = yin_yang_times(5).astype(float)
     silent = np.arange(5) < np.array([0, 5, 2, 4, 1])[:, None]
     x = jnp.asarray(np.where(silent[..., None], np.inf, x))
     scales = jnp.linspace(0.8, 1.2, 5)
 
-    def everything(lanes, steps):
-        # Networks of equal settings share compiled code, so there are others each time.
-        monkeypatch.setattr(_blocks, "LANES", lanes)
-        net, _ = yin_yang_network(8, max_event_steps=steps, dtype=jnp.float64)
+    def everything(engine):
+        net, _ = yin_yang_network(8, dtype=jnp.float64, engine=engine)
         params, static = eqx.partition(net, eqx.is_array)
 
         def first(params, scale, x):
@@ -287,30 +291,12 @@ def test_a_batch_in_blocks(monkeypatch, own):
         (_, seen), gradients = jax.jit(both)(params, scales, x)
         return np.asarray(seen), [np.asarray(g) for g in jax.tree.leaves(gradients)]
 
-    (wanted, others), (seen, gradients) = everything(10**9, 499), everything(16, 498)
+    (wanted, others), (seen, gradients) = everything("native"), everything("jax")
     assert np.isfinite(wanted).sum() >= 6
     np.testing.assert_allclose(seen, wanted, rtol=1e-12)
     for mine, theirs in zip(gradients, others, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-11, atol=1e-12)
     assert max(np.abs(g).max() for g in others) > 1e-3
-
-
-@pytest.mark.parametrize(
-    ("batch", "lanes", "size"),
-    [
-        (0, 10, 0),
-        (64, 64, 64),
-        (64, 65, 32),
-        (64, 350, 11),
-        (7, 10**4, 1),
-        (50, 90, 25),
-    ],
-)
-def test_blocks_are_even_and_not_too_large(monkeypatch, batch, lanes, size):
-    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
-    assert _blocks.samples_of_a_block(batch, lanes) == size
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert _blocks.samples_of_a_block(batch, lanes) == batch
 
 
 @pytest.mark.slow

@@ -2,17 +2,17 @@
 
 import copy
 import pickle
+import re
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from marks import slow
+from marks import needs_native, slow
 from populations import Case
 
 from eventax import EvNN, FFEvNN
-from eventax._native import load
 from eventax.adjoint import EventPropAdjoint
 from eventax.neuron_models import (
     ALIF,
@@ -24,10 +24,7 @@ from eventax.neuron_models import (
     Refractory,
 )
 
-pytestmark = [
-    pytest.mark.usefixtures("x64"),
-    pytest.mark.skipif(load() is None, reason="no native library: run `make native`"),
-]
+pytestmark = [pytest.mark.usefixtures("x64"), needs_native]
 F32, F64 = jnp.float32, jnp.float64
 N, M = 6, 3
 RNG = np.random.default_rng(3)
@@ -119,8 +116,8 @@ def test_a_subclass_that_shows_its_state_otherwise_is_native():
 
 def test_auto_is_native_here():
     jaxpr = str(jax.make_jaxpr(network("auto").ttfs)(inputs(0)))
-    assert "eventax_native" in jaxpr
-    assert "eventax_native" not in str(jax.make_jaxpr(network("jax").ttfs)(inputs(0)))
+    assert "eventax_forward" in jaxpr
+    assert "eventax_forward" not in str(jax.make_jaxpr(network("jax").ttfs)(inputs(0)))
 
 
 @pytest.mark.parametrize(
@@ -405,6 +402,35 @@ def test_too_many_events_tells_who_fired(engine):
         RuntimeError, match=r"= 9 was reached.*Spikes until t = .*neuron"
     ):
         net.record(inputs(0))
+
+
+@pytest.mark.parametrize("kind", ["EvNN", slow("FFEvNN")])
+@BOTH
+def test_too_many_events_tells_how_many_would_do(engine, kind):
+    def build(**more):
+        kwargs = {**CONSTANTS, "init_weights": 0.0, "init_bias": 1.5, "engine": engine}
+        if kind == "EvNN":
+            return EvNN(LIF, 1, 300.0, 1, **kwargs, **more)
+        return FFEvNN([1], 1, LIF, 300.0, **kwargs, **more)
+
+    x = jnp.asarray([[10.0, 60.0, 290.0, 310.0]])
+    n_spikes = int(300.0 / (CONSTANTS["tmem"] * np.log(1.5 / 0.5)))
+    with pytest.raises(RuntimeError) as caught:
+        build(max_event_steps=12).record(x)
+    (said,) = re.findall(r"about `max_event_steps=(\d+)`", str(caught.value))
+    # Two digits, from a time at which some of a period is left.
+    assert n_spikes + 3 <= int(said) <= n_spikes + 6
+    times, *_ = build(max_event_steps=int(said)).record(x)
+    assert np.sum(np.isfinite(times)) == n_spikes
+
+
+def test_a_guess_needs_a_time():
+    # All at one instant: no rate, and no number.
+    kwargs = {**CONSTANTS, "init_weights": 1e6, "init_bias": 0.0}
+    net = EvNN(LIF, 4, 300.0, 1, max_event_steps=20, **kwargs)
+    with pytest.raises(RuntimeError, match="= 20 was reached") as caught:
+        net.record(jnp.asarray([[0.01]]))
+    assert "would be enough" not in str(caught.value)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

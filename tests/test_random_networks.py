@@ -3,10 +3,8 @@
 import jax.numpy as jnp
 import pytest
 from hypothesis import HealthCheck, assume, given, seed, settings
-from marks import slow
+from marks import needs_native, slow
 from random_networks import compare, draws
-
-from eventax._native import load
 
 pytestmark = pytest.mark.usefixtures("x64")
 QUIET = {
@@ -14,7 +12,6 @@ QUIET = {
     "database": None,
     "suppress_health_check": list(HealthCheck),
 }
-needs_native = pytest.mark.skipif(load() is None, reason="no native library")
 
 
 def check(draw, engine, dtype=jnp.float64):

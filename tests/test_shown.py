@@ -17,7 +17,10 @@ X = jnp.array([[1.0, 6.0], [2.0, jnp.inf]])
 
 
 def network(kind, outputs=None, **more):
-    args = {"init_weights": np.ones((7, 5)), "output_neurons": outputs, **LIF_ARGS}
+    weights = np.ones((7, 5))
+    if kind is EvNN:
+        weights[:5] = 0.1  # among themselves, lest they excite each other ever more
+    args = {"init_weights": weights, "output_neurons": outputs, **LIF_ARGS}
     if kind is FFEvNN:
         return FFEvNN([3, 2], 2, LIF, 30.0, **args, **more)
     return EvNN(LIF, 5, 30.0, 2, **args, max_event_steps=400, **more)

@@ -1,4 +1,12 @@
-from ._event import ALARM, CROSSING, IDLE, JUMPED, PAUSE
+from ._event import (
+    ALARM,
+    CROSSING,
+    IDLE,
+    JUMPED,
+    PAUSE,
+    newton_step,
+    without_value,
+)
 from ._readout import Readout
 from ._run import Run, run
 from ._sender_rows import split_senders
@@ -36,9 +44,11 @@ __all__ = [
     "faults",
     "first_spikes",
     "messages_by_status",
+    "newton_step",
     "run",
     "spike_trains",
     "spikes_in_order",
     "split_senders",
     "told",
+    "without_value",
 ]

@@ -63,18 +63,18 @@ class Landed(NamedTuple):
     numbers: Numbers  # of the readout
 
 
-def _newton(event: Event, who: Array, gap: Array, rate: Array) -> Float[Array, ""]:
-    """-g/g' of the neuron that crosses, 0 in value."""
-    own_rate = lax.stop_gradient(_own(rate, who))
-    own_gap = _own(gap, who)
-    # A tangential crossing has no derivative; it counts as one that does not move.
-    moves = (event.kind == CROSSING) | (event.kind == TOGETHER)
-    moves = moves & (own_rate > jnp.finfo(own_rate.dtype).tiny ** 0.5)
-    newton = jnp.where(moves, -own_gap / jnp.where(moves, own_rate, 1), 0)
-    return _without_value(newton)
+def newton_step(crosses: Any, gap: Array, rate: Array) -> Array:
+    """-g/g' of who crosses, 0 in value: its derivative is that of the spike time.
+
+    By the implicit function theorem. A tangential crossing has no derivative; it counts
+    as one that does not move.
+    """
+    rate = lax.stop_gradient(rate)
+    moves = crosses & (rate > jnp.finfo(rate.dtype).tiny ** 0.5)
+    return without_value(jnp.where(moves, -gap / jnp.where(moves, rate, 1), 0))
 
 
-def _without_value(x: Array) -> Array:
+def without_value(x: Array) -> Array:
     """0 with the derivative of x."""
     return x - lax.stop_gradient(x)
 
@@ -133,17 +133,18 @@ def land(
         if alarms is not None:
             source = source + _own(t + alarms, rings)
         now = t if late is None else t + _own(late, who)
-        end = end + _without_value(jnp.where(event.stays, now, source))
+        end = end + without_value(jnp.where(event.stays, now, source))
         z = flow.advance(model, t, z, event.route)
     slope = flow.slope(model, end, z)
     if arrived is None:
         # The flow knows neither that its length depends on its start ...
-        moved = _without_value(end - t)
+        moved = without_value(end - t)
         z = jax.tree.map(lambda x, dx: x + dx * moved, z, slope)
     gap, rate = flow.gap_rate(model, end, z, slope)
     if arrived is None:
         # ... nor that a spike time depends on the state.
-        newton = _newton(event, who, gap, rate)
+        crosses = (event.kind == CROSSING) | (event.kind == TOGETHER)
+        newton = newton_step(crosses, _own(gap, who), _own(rate, who))
         moved, end = moved + newton, end + newton
         z = jax.tree.map(lambda x, dx: x + dx * newton, z, slope)
 
@@ -162,12 +163,12 @@ def land(
         still = event.stays | ((event.kind == ALARM) & no_way)
         late = jnp.where(still & waits & ~rings, late - moved, 0)
         if delays is not None:
-            late = jnp.where(reached & ~waits, _without_value(delays), late)
+            late = jnp.where(reached & ~waits, without_value(delays), late)
     if delays is None:
         after = flow.receive(model, after, event.sender, rows, reached)
         numbers = readout.over(model, numbers, after)
     else:
-        own_delay = jnp.where(reached, _without_value(delays), 0)
+        own_delay = jnp.where(reached, without_value(delays), 0)
         # Go on until the arrival, let it happen, and come back to the common time.
         length = model.spread(own_delay, after)
         here, before = after, flow.slope(model, end, after)

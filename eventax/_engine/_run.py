@@ -120,7 +120,13 @@ def run(
     results, first, numbers = check(
         (results, outcome.first, outcome.numbers),
         status,
-        activity=Activity(results.times[:-1], results.neurons[:-1], times),
+        activity=Activity(
+            results.times[:-1],
+            results.neurons[:-1],
+            times,
+            given.start.time,
+            given.end.time,
+        ),
         most=settings.max_events,
     )
     times, neurons, pending, states = results

@@ -143,7 +143,13 @@ def simulate(
         status = jnp.where(core.running, TOO_MANY_STEPS, _verdict(problem, core))
         # A gradient may need nothing of the outcome: what it does need is checked too.
         known = jnp.where(inputs.known_ids >= 0, inputs.known.time, jnp.inf)
-        activity = Activity(results.times[:-1], results.neurons[:-1], known)
+        activity = Activity(
+            results.times[:-1],
+            results.neurons[:-1],
+            known,
+            inputs.start.time,
+            inputs.end.time,
+        )
         counts = check(counts, status, activity=activity, most=problem.max_events)
         outcome = Outcome(results, core.first, core.numbers, status)
         return outcome, (inputs, history, counts)

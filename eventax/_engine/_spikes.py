@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from .._largest import largest
+from .._varying import varying
 from ._run import Run
 
 
@@ -53,7 +54,7 @@ def _slots_by_neuron(
         slots = slots.at[row, jnp.minimum(counts[row], max_spikes)].set(k)
         return k + 1, counts.at[row].add(1), slots
 
-    carry = jnp.zeros((), jnp.int32), counts, slots
+    carry = jnp.zeros((), jnp.int32), *varying((counts, slots), run.neurons)
     _, _, slots = lax.while_loop(lambda carry: carry[0] < n_spikes, body, carry)
     return slots[:-1, :-1]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
-from .._largest import largest
+from .._devices import call_python
+from .._largest import largest, of_largest
 from .._spikes import Spikes
 from ._settings import Settings
 
@@ -31,6 +33,9 @@ QUEUE_FULL = 9
 # A queue too short is given more places than it was asked to have, up to this number,
 # so that the error can tell how many are needed.
 COUNTED = 256
+
+# Part of the time of a simulation from which its rest is guessed.
+SHORTEST = 1e-3
 
 
 def faults(
@@ -78,19 +83,23 @@ class Activity(NamedTuple):
     times: Float[Array, " spikes"]  # inf where there is none
     neurons: Int[Array, " spikes"]
     arrivals: Float[Array, ...]  # times of arriving inputs
+    start: Float[Array, ""]
+    end: Float[Array, ""]  # until which it should have gone
 
     def describe(self, most: int) -> str:
-        """Who fired how often in the first `most` events, in one sentence."""
+        """Who fired how often in the first `most` events, and how it would go on."""
         fired = np.isfinite(self.times) & (self.neurons >= 0)
         times, neurons = self.times[fired], self.neurons[fired]
-        arrivals = self.arrivals[np.isfinite(self.arrivals)]
+        arrivals = self.arrivals[self.arrivals <= self.end]
         every = np.sort(np.concatenate([times, arrivals]))[:most]
-        last = every[-1] if every.size else -np.inf
-        neurons, arrivals = neurons[times <= last], arrivals[arrivals <= last]
+        last = every[-1] if every.size else self.start
+        neurons, n_arrived = neurons[times <= last], np.sum(arrivals <= last)
         who, counts = np.unique(neurons, return_counts=True)
         order = np.argsort(-counts, kind="stable")[:3]
         busiest = [(int(who[k]), int(counts[k])) for k in order]
-        return activity_sentence(last, neurons.size, busiest, arrivals.size)
+        said = activity_sentence(last, neurons.size, busiest, n_arrived)
+        past = (last - self.start) / (self.end - self.start)
+        return said + needed_sentence(past, neurons.size, arrivals.size, most)
 
 
 class Counts(NamedTuple):
@@ -101,12 +110,20 @@ class Counts(NamedTuple):
     arrivals: Int[Array, ""]
     neurons: Int[Array, " three"]  # that fired most, -1 where there is none
     counts: Int[Array, " three"]
+    inputs: Float[Array, ...]  # times of all input spikes
+    start: Float[Array, ""]
+    end: Float[Array, ""]
 
     def describe(self, most: int) -> str:
-        """Who fired how often, in one sentence."""
+        """Who fired how often, and how it would go on."""
         pairs = zip(self.neurons, self.counts, strict=True)
         busiest = [(int(who), int(count)) for who, count in pairs if who >= 0]
-        return activity_sentence(self.last, self.spikes, busiest, self.arrivals)
+        said = activity_sentence(self.last, self.spikes, busiest, self.arrivals)
+        past = (self.last - self.start) / (self.end - self.start)
+        # With delays an input arrives several times.
+        given, so_far = (np.sum(self.inputs <= t) for t in (self.end, self.last))
+        arrivals = self.arrivals * given / max(so_far, 1)
+        return said + needed_sentence(past, self.spikes, arrivals, most)
 
 
 def activity_sentence(
@@ -118,6 +135,20 @@ def activity_sentence(
         f"Spikes until t = {last:.4g}: {spikes}, most of them of {names or 'nobody'}; "
         f"arriving inputs: {arrivals}."
     )
+
+
+def needed_sentence(past: Any, spikes: Any, arrivals: Any, most: int) -> str:
+    """How many events there would be if it went on like this, in two digits.
+
+    `past` is the part of the time in which there were so many spikes, `arrivals` those
+    of all of it.
+    """
+    if not past > SHORTEST:
+        return ""
+    events = max(spikes / past + arrivals, most + 1)
+    digit = 10 ** max(math.floor(math.log10(events)) - 1, 0)
+    events = math.ceil(events / digit) * digit
+    return f" At this rate about `max_event_steps={events}` would be enough."
 
 
 def checked(
@@ -137,11 +168,9 @@ def checked(
     worst = largest(status)
 
     def say(status: Any, activity: Any) -> Any:
-        status = np.asarray(status)
-        sample = np.unravel_index(np.argmax(status), status.shape)
-        message = messages[int(status[sample])]
-        if activity is not None and status[sample] == TOO_MANY_EVENTS:
-            own = type(activity)(*(np.asarray(x)[sample] for x in activity))
+        message = messages[int(status)]
+        if activity is not None and status == TOO_MANY_EVENTS:
+            own = type(activity)(*(np.asarray(x) for x in activity))
             message = f"{message} {own.describe(most)}"
         raise SimulationError(message)
 
@@ -149,7 +178,7 @@ def checked(
         tree, status, activity = args
         fine = jax.ShapeDtypeStruct((), bool)
         # Its result is needed, or it would be left out.
-        go = jax.pure_callback(say, fine, status, activity, vmap_method="broadcast_all")
+        go = call_python(say, fine, *of_largest(status, activity))
         return jax.tree.map(lambda x: jnp.where(go, x, jnp.zeros_like(x)), tree)
 
     def passes(args: Any) -> PyTree:

@@ -41,7 +41,7 @@ class Clock(NamedTuple):
         value = jnp.asarray(value)
         time = value.astype(dtype)
         if time.dtype == value.dtype:
-            return cls(time, jnp.zeros_like(time))
+            return cls(time, jnp.zeros(time.shape, time.dtype))
         rest = lax.stop_gradient(value - time.astype(value.dtype))
         return cls(time, jnp.where(jnp.isfinite(time), rest, 0).astype(dtype))
 

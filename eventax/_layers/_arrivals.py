@@ -128,9 +128,7 @@ def rows_of(
     """What each entry brings to each neuron."""
     there = jnp.maximum(senders, 0)
     if senders.ndim == 1:
-        # One after the other, so that in a batch the entries stay the first axis, along
-        # which they are gone through; otherwise each pass would begin with a transpose.
-        return lax.map(lambda k: [leaf[k] for leaf in leaves], there)
+        return [leaf[there] for leaf in leaves]
     return [jnp.take_along_axis(leaf, there, axis=0) for leaf in leaves]
 
 

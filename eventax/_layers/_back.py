@@ -16,9 +16,8 @@ import jax.lax as lax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from .._stack import Stack, room
-from .._varying import varying
-from ._derivative import add, add_in_batch
+from .._largest import of_any
+from .._stack import at, put, room
 from ._lanes import Lanes, land, travel
 from ._rounds import (
     ROUNDS,
@@ -32,6 +31,7 @@ from ._rounds import (
     load,
     run_stretch,
 )
+from ._samples import add, add_in_batch
 
 Column = Float[Array, " neurons"]
 
@@ -65,18 +65,6 @@ class Start(NamedTuple):
         return cls(progress.lanes, progress.tally)
 
 
-class Memory(NamedTuple):
-    """What each sample of a batch has for itself, on stacks, one for each block.
-
-    There is a slot for the start of every window, followed by some for its further
-    stretches, and a last one that is scrap. Behind the rounds that are kept there is
-    room for those of one more stretch.
-    """
-
-    starts: PyTree
-    rounds: PyTree
-
-
 class Notes(NamedTuple):
     """What samples that go in step share."""
 
@@ -87,20 +75,16 @@ class Notes(NamedTuple):
 
 
 class History(NamedTuple):
-    """Of a simulation, what is needed to go back through it."""
+    """Of a simulation, what is needed to go back through it.
 
-    starts: Stack
-    rounds: Stack
+    On the stack of starts there is a slot for the start of every window, followed by
+    some for its further stretches, and a last one that is scrap. Behind the rounds that
+    are kept there is room for those of one more stretch.
+    """
+
+    starts: PyTree
+    rounds: PyTree
     notes: Notes
-
-    @classmethod
-    def of(cls, memory: Memory, block: Int[Array, ""], notes: Notes) -> History:
-        starts, rounds = (Stack(entries, block) for entries in memory)
-        return cls(starts, rounds, notes)
-
-    @property
-    def memory(self) -> Memory:
-        return Memory(self.starts.entries, self.rounds.entries)
 
     def slot(self, window: Any, number: Any) -> tuple[Int[Array, ""], Int[Array, ""]]:
         """Of a stretch, the nearest start before it, and how many stretches between.
@@ -109,7 +93,7 @@ class History(NamedTuple):
         """
         before = self.notes.before
         n_windows = before.shape[0] - 1
-        n_more = self.starts.length - n_windows - 1
+        n_more = _length(self.starts) - n_windows - 1
         used = before[window] - window
         kept = jnp.minimum(number, jnp.maximum(n_more - used, 0))
         slot = jnp.where(kept == 0, window, n_windows + used + kept - 1)
@@ -121,14 +105,14 @@ class History(NamedTuple):
         known = before[window + 1] - before[window]
         count = jnp.where(window > self.notes.last, 0, known)
         slot, missing = self.slot(window, count)
-        scrap = self.starts.length - 1
+        scrap = _length(self.starts) - 1
         slot = jnp.where(missing > 0, scrap, slot)
-        starts = self.starts.put(slot, Start.of(progress))
+        starts = put(self.starts, slot, Start.of(progress))
         before = before.at[window + 1].set(before[window] + count + 1)
         notes = self.notes._replace(before=before, last=window)
         return self._replace(starts=starts, notes=notes)
 
-    def put_rounds(self, rounds: Stack, n: Int[Array, ""]) -> History:
+    def put_rounds(self, rounds: PyTree, n: Int[Array, ""]) -> History:
         """With the `n` rounds of the latest stretch, which are on the stack."""
         before, last, stretch, n_kept = self.notes
         places = jnp.arange(stretch.shape[0], dtype=jnp.int32)
@@ -159,48 +143,42 @@ class Gradient(NamedTuple):
     times: Float[Array, "entries ..."]
 
 
-def room_for(task: Task, given: Given, n_blocks: int) -> Memory:
-    """Of one sample, so many stacks of either kind."""
+def no_history(task: Task, given: Given) -> History:
+    """Before the first stretch."""
     lanes = begin(task, given).lanes
     n, n_windows = lanes.entry.shape[0], given.n_windows(task)
     n_more = min(n_windows * task.sizes.spikes // ROUNDS, ROOM_FOR_STARTS // n)
     # What the last window needs is there in any case.
     n_kept = min((n_windows - 1) * ROUNDS_PER_WINDOW, ROOM_FOR_ROUNDS // n)
-    return Memory(
-        room(Start.of(begin(task, given)), n_blocks, n_windows + n_more + 1),
-        room(a_round(lanes), n_blocks, n_kept + ROUNDS),
-    )
-
-
-def no_history(
-    task: Task, given: Given, memory: Memory, block: Int[Array, ""]
-) -> History:
-    """Before the first stretch."""
     zero = jnp.zeros((), jnp.int32)
     notes = Notes(
-        before=jnp.zeros((given.n_windows(task) + 1,), jnp.int32),
+        before=jnp.zeros((n_windows + 1,), jnp.int32),
         last=zero - 1,
-        stretch=jnp.full((Stack(memory.rounds, block).length,), -1, jnp.int32),
+        stretch=jnp.full((n_kept + ROUNDS,), -1, jnp.int32),
         n_kept=zero,
     )
-    return History.of(memory, block, varying(notes, given))
+    return History(
+        room(Start.of(begin(task, given)), n_windows + n_more + 1),
+        room(a_round(lanes), n_kept + ROUNDS),
+        notes,
+    )
 
 
 def pull_back(
     task: Task, given: Given, history: History, by: Outcome, summed: bool
-) -> tuple[list[Array], PyTree, Memory]:
+) -> tuple[list[Array], PyTree]:
     """Cotangents of the senders' rows and of (params, z0, times), from the outcome's.
 
-    If `summed`, those of rows may be added up over a batch. Room for rounds is written
-    over, so the memory is returned.
+    If `summed`, those of rows may be added up over a batch.
     """
+    history = history._replace(notes=jax.tree.map(of_any, history.notes))
     asked = _last_asked(by)
     before = history.notes.before
 
     def body(carry: Any) -> Any:
         grad, rounds, window, s = carry
         slot, between = history.slot(window, s - before[window])
-        start = history.starts.at(slot)
+        start = at(history.starts, slot)
         first, end = history.rounds_of(s)
 
         def again(carry: Any) -> Any:
@@ -223,16 +201,15 @@ def pull_back(
     senders = [jnp.where(jnp.zeros_like(w, bool), w, 0) for w in given.senders]
     times = zeros.arrivals.times.time
     grad = Gradient(t, zeros.z0, by.gauges, zeros.params, senders, times)
-    grad = varying(grad, given, by, history)
 
     def unasked(window: Any) -> Any:
         """Whether nothing is asked of a window and of those after it."""
-        start = history.starts.at(window).tally.number
+        start = at(history.starts, window).tally.number
         return (window >= 0) & ~eqxi.unvmap_any(asked >= start)
 
     window = lax.while_loop(unasked, lambda window: window - 1, history.notes.last)
     carry = (grad, history.rounds, window, before[window + 1] - 1)
-    grad, rounds, *_ = lax.while_loop(lambda carry: carry[-1] >= 0, body, carry)
+    grad, *_ = lax.while_loop(lambda carry: carry[-1] >= 0, body, carry)
     times = grad.times
     times = times.at[0].add(jnp.sum(grad.t) if times.ndim == 1 else grad.t)
     flow, gauges = task.layer
@@ -240,15 +217,14 @@ def pull_back(
     _, marks = jax.vjp(lambda z0: [g.point(flow, model, z0) for g in gauges], given.z0)
     (by_z0,) = marks(grad.gauges)
     z0 = jax.tree.map(jnp.add, grad.z, by_z0)
-    memory = history._replace(rounds=rounds).memory
-    return grad.senders, (grad.params, z0, times), memory
+    return grad.senders, (grad.params, z0, times)
 
 
 def _through(
     task: Task,
     given: Given,
     number: Any,
-    kept: tuple[Stack, Int[Array, ""], Int[Array, ""]],
+    kept: tuple[PyTree, Int[Array, ""], Int[Array, ""]],
     grad: Gradient,
     by: Outcome,
     asked: Int[Array, ""],
@@ -264,7 +240,7 @@ def _through(
 
     def body(carry: Any) -> Any:
         t, z, gauges, params, by_rows, by_times, k = carry
-        lanes, halt, slot = rounds.at(k)
+        lanes, halt, slot = at(rounds, k)
 
         def again(params: Any, rows: Any, times: Any, t: Any, z: Any, gauges: Any):
             model = task.model(params)
@@ -287,7 +263,7 @@ def _through(
 
     def nothing(k: Any) -> Any:
         """Whether nothing is asked of a round and of those after it."""
-        entry = rounds.at(k)
+        entry = at(rounds, k)
         wanted = entry.halt.fires & (entry.slot <= asked)
         return (k >= first) & ~eqxi.unvmap_any(later | jnp.any(wanted))
 
@@ -304,8 +280,8 @@ def _through(
     places = jnp.maximum(window.senders[:-1], 0)
     pairs = zip(grad.senders, by_rows, strict=True)
     # Rows of nobody are 0.
-    put = add_in_batch if summed else add
-    senders = [put(total, places, rows) for total, rows in pairs]
+    add_rows = add_in_batch if summed else add
+    senders = [add_rows(total, places, rows) for total, rows in pairs]
     return Gradient(t, z, gauges, params, senders, times)
 
 
@@ -328,3 +304,7 @@ def _unsee(by: PyTree, which: Int[Array, "entries ..."]) -> PyTree:
         return jnp.where(which >= 0, jnp.take_along_axis(by, there, axis=0), 0)
 
     return jax.tree.map(take, by)
+
+
+def _length(stack: PyTree) -> int:
+    return jax.tree.leaves(stack)[0].shape[0]

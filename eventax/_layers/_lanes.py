@@ -14,7 +14,15 @@ import jax.lax as lax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from .._engine import ALARM, CROSSING, IDLE, JUMPED, PAUSE
+from .._engine import (
+    ALARM,
+    CROSSING,
+    IDLE,
+    JUMPED,
+    PAUSE,
+    newton_step,
+    without_value,
+)
 from .._flows import AbstractFlow, Clock, Gauge, rounding
 from ._arrivals import Window, pick
 
@@ -109,7 +117,7 @@ def travel(
         else:
             go = on & (stop_at > k)
         piece = (go, t, z, end, step) if layer.gauges else None
-        return (_where(go, end, _times_one(z, k)), halted), (seen, piece)
+        return (_where(go, end, z), halted), (seen, piece)
 
     single = window.senders.ndim == 1
     column = lambda x: x[:, None] if single else x  # noqa: E731
@@ -195,9 +203,7 @@ def _eventful(
     ends = jnp.maximum(gap, soon)
     turns = (rate > 0) & (rate_end < 0) & (ends < 0)
     fall = jnp.where(turns, 2 * (rate - rate_end), 1)
-    # One quotient at the end: XLA does not compute a division again for each of those
-    # who use it, but would do so with all else.
-    bound = jnp.where(turns, gap * fall + rate * rate * step, ends) / fall
+    bound = jnp.where(turns, gap + rate * rate * step / fall, ends)
     may = bound >= 0
     alarm = flow.alarm(model, z)
     return may if alarm is None else may | (alarm <= step + near.alarm)
@@ -229,25 +235,21 @@ def land(layer: Layer, model: Any, window: Window, lanes: Lanes, halt: Halt) -> 
     """Lanes after what `halt` says; the place where gradients arise.
 
     As in the engine's own `land`: the moment of a crossing is a constant and has one
-    Newton correction, 0 in value, whose derivative is that of the spike time.
+    `newton_step`.
     """
     flow, (now, z) = layer.flow, lanes[:2]
     t = now.time
     way, _ = _ahead(window, lanes)
     goes, wakes = halt.kind == PAUSE, halt.kind == ALARM
     # Whose length has a derivative by where it ends.
-    step = halt.step + jnp.where(goes, _without_value(way), 0)
+    step = halt.step + jnp.where(goes, without_value(way), 0)
     alarm = flow.alarm(model, z)
     if alarm is not None:
-        step = step + jnp.where(wakes, _without_value(jnp.where(wakes, alarm, 0)), 0)
+        step = step + jnp.where(wakes, without_value(jnp.where(wakes, alarm, 0)), 0)
     end = flow.advance(model, t, z, step)
     slope = flow.slope(model, t + step, end)
     gap, rate = flow.gap_rate(model, t + step, end, slope)
-    rate = lax.stop_gradient(rate)
-    # A tangential crossing has no derivative; it counts as one that does not move.
-    moves = halt.kind == CROSSING
-    moves = moves & (rate > jnp.finfo(rate.dtype).tiny ** 0.5)
-    newton = _without_value(jnp.where(moves, -gap / jnp.where(moves, rate, 1), 0))
+    newton = newton_step(halt.kind == CROSSING, gap, rate)
     step = step + newton
     end = jax.tree.map(lambda x, dx: x + dx * newton, end, slope)
     pieces = _of_pieces(layer, model, True, t, z, end, step)
@@ -261,11 +263,6 @@ def land(layer: Layer, model: Any, window: Window, lanes: Lanes, halt: Halt) -> 
     arrives = goes & (halt.step > 0)
     now = _where(arrives, there, now.later(step))
     return Lanes(now, end, lanes.entry, gauges)
-
-
-def _without_value(x: Array) -> Array:
-    """0 with the derivative of x."""
-    return x - lax.stop_gradient(x)
 
 
 def _of_pieces(layer: Layer, model: Any, go: Any, *piece: Any) -> list[Column]:
@@ -303,15 +300,6 @@ def _moving_jvp(primals: Any, tangents: Any) -> Any:
     end, slope, _ = primals
     by_end, _, by_step = tangents
     return end, jax.tree.map(lambda x, rate: x + rate * by_step, by_end, slope)
-
-
-def _times_one(z: PyTree, k: Any) -> PyTree:
-    """z, but not for the compiler, which cannot know that an entry k is not below 0.
-
-    What stays in its place would be stored around, with a mask, which some processors
-    do several times slower than they store all of it.
-    """
-    return jax.tree.map(lambda x: x * jnp.asarray(1 + (k < 0), x.dtype), z)
 
 
 def _where(who: Bool[Array, " neurons"], one: PyTree, other: PyTree) -> PyTree:

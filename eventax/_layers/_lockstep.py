@@ -11,57 +11,44 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
 from .._flows import Clock
-from .._varying import varying
-from ._back import History, Memory, Notes, Outcome, no_history, pull_back, room_for
-from ._derivative import Operation
+from ._back import History, Outcome, no_history, pull_back
 from ._rounds import Given, Progress, Task, begin, run_stretch, unfinished
+from ._samples import Sample
 
 
 def simulate_layer(task: Task, given: Given) -> Outcome:
-    """Run all neurons of a layer to the end; differentiable in reverse mode.
+    """Run all neurons of a layer to the end; differentiable in reverse mode."""
+    times = given.arrivals.times
+    fixed = given.arrivals._replace(times=times._replace(time=None))
+    inputs = (given.params, given.z0, times.time)
+    flat, tree = jax.tree.flatten((given.senders, inputs, fixed))
+    forms: dict[str, Any] = {}  # of what is returned flat
 
-    The code is that of one sample; under `jax.vmap` every loop stays one loop for the
-    whole batch.
-    """
-    given = varying(given, given)
-
-    def whole(weights: list[Array], inputs: Any, fixed: Any) -> Given:
-        params, z0, times = inputs
+    def whole(arrays: Any) -> Given:
+        weights, (params, z0, times), fixed = jax.tree.unflatten(tree, arrays)
         rest = fixed.times.rest
         return Given(params, weights, z0, fixed._replace(times=Clock(times, rest)))
 
-    def run(*args: Any) -> list[Array]:
-        return jax.tree.leaves(_run(task, whole(*args)))
+    def run(*arrays: Array) -> list[Array]:
+        return jax.tree.leaves(_run(task, whole(arrays)))
 
-    def forth(*args: Any) -> tuple[list[Array], Memory, Notes]:
-        *rest, memory, block = args
-        outcome, history = _forth(task, whole(*rest), memory, block)
-        return jax.tree.leaves(outcome), history.memory, history.notes
+    def forth(*arrays: Array) -> tuple[list[Array], list[Array]]:
+        outcome, history = _forth(task, whole(arrays))
+        results, forms["outcome"] = jax.tree.flatten(outcome)
+        kept, forms["history"] = jax.tree.flatten(history)
+        return results, kept
 
-    def pull(*args: Any) -> tuple[list[Array], Any, Memory]:
-        *rest, memory, block, notes, by, summed = args
+    def pull(arrays: Any, kept: Any, by: Any, summed: bool) -> list[Array]:
         # Whole numbers have no cotangent.
-        by = iter(by)
-        leaves = [
-            next(by) if jnp.issubdtype(x.dtype, jnp.inexact) else None for x in shapes
-        ]
-        outcome = jax.tree.unflatten(form, leaves)
-        history = History.of(memory, block, notes)
-        return pull_back(task, whole(*rest), history, outcome, summed)
+        by_place = dict(zip(operation.reads, by, strict=True))
+        leaves = [by_place.get(k) for k in range(len(operation.results))]
+        outcome = jax.tree.unflatten(forms["outcome"], leaves)
+        history = jax.tree.unflatten(forms["history"], kept)
+        return jax.tree.leaves(pull_back(task, whole(arrays), history, outcome, summed))
 
-    def work(weights: list[Array], inputs: Any, fixed: Any) -> Array:
-        return fixed.length
-
-    def memory(n_blocks: int) -> Memory:
-        return jax.eval_shape(lambda: room_for(task, given, n_blocks))
-
-    shapes, form = jax.tree.flatten(jax.eval_shape(lambda: _run(task, given)))
-    lanes = given.senders[0].shape[1]
-    operation = Operation(run, shapes, forth, memory, pull, work, lanes)
-    times = given.arrivals.times
-    inputs = (given.params, given.z0, times.time)
-    fixed = given.arrivals._replace(times=times._replace(time=None))
-    return jax.tree.unflatten(form, operation(given.senders, inputs, fixed))
+    n_weights, n_inputs = len(given.senders), len(jax.tree.leaves(inputs))
+    operation = Sample(run, forth, pull, n_weights, n_inputs, flat)
+    return jax.tree.unflatten(forms["outcome"], operation(*flat))
 
 
 def _run(task: Task, given: Given) -> Outcome:
@@ -76,9 +63,7 @@ def _run(task: Task, given: Given) -> Outcome:
     return _outcome(lax.while_loop(cond, body, begin(task, given)))
 
 
-def _forth(
-    task: Task, given: Given, memory: Memory, block: Any
-) -> tuple[Outcome, History]:
+def _forth(task: Task, given: Given) -> tuple[Outcome, History]:
     """The same, and what the way back needs."""
 
     def body(carry: Any) -> Any:
@@ -91,7 +76,7 @@ def _forth(
     def cond(carry: Any) -> Bool[Array, ""]:
         return eqxi.unvmap_any(unfinished(task, given, carry[0]))
 
-    carry = (begin(task, given), no_history(task, given, memory, block))
+    carry = (begin(task, given), no_history(task, given))
     progress, history = lax.while_loop(cond, body, carry)
     return _outcome(progress), history
 

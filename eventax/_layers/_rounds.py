@@ -17,11 +17,9 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._engine import IDLE
 from .._flows import Clock
-from .._stack import Stack
-from .._varying import varying
+from .._stack import put
 from ._arrivals import Arrivals, Window, rows_of, window_at
 from ._lanes import Halt, Lanes, Layer, find, land, travel
-from ._rank import rank
 
 Column = Float[Array, " neurons"]
 
@@ -118,7 +116,7 @@ def begin(task: Task, given: Given) -> Progress:
             lambda x: jnp.zeros((sizes.observations + 1, *x.shape), x.dtype), given.z0
         ),
     )
-    return varying(start, given)
+    return start
 
 
 def unfinished(task: Task, given: Given, progress: Progress) -> Bool[Array, ""]:
@@ -142,7 +140,7 @@ def run_stretch(
     task: Task,
     given: Given,
     progress: Progress,
-    rounds: Stack | None = None,
+    rounds: PyTree = None,
     first: Any = 0,
 ) -> tuple[Progress, Any, Int[Array, ""]]:
     """Rounds in one window, until it is done or there have been `ROUNDS`.
@@ -178,7 +176,7 @@ def run_stretch(
         if seen is not None and window.seen is not None:
             seen = _see(seen, window.seen, passed)
         if rounds is not None:
-            rounds = rounds.put(first + k, Round(lanes, halt, slot))
+            rounds = put(rounds, first + k, Round(lanes, halt, slot))
         # Who is done stays past the window: nobody asks where it goes.
         entry = jnp.where(tally.fired < most, new.entry, size)
         busy = eqxi.unvmap_any(entry < size)
@@ -210,11 +208,11 @@ def _counted(
 
     The scrap slot is for those that find no room, and for who does not fire.
     """
-    before, number = rank(fires)
-    slot = jnp.where(fires, jnp.minimum(tally.number + before, room), room)
+    until = tally.number + jnp.cumsum(fires, dtype=jnp.int32)
+    slot = jnp.where(fires, jnp.minimum(until - 1, room), room)
     lost = fires & (slot == room)
     return slot, Tally(
-        number=jnp.minimum(tally.number + number, room),
+        number=jnp.minimum(until[-1], room),
         fired=tally.fired + fires,
         limit=jnp.minimum(tally.limit, jnp.min(jnp.where(lost, t, jnp.inf))),
     )

@@ -98,9 +98,7 @@ def run_layers(
     usable = (fault == OK) & (given >= start.time) & (given <= end)
     arrivals = jnp.where(usable, given, jnp.inf)
     rest = jnp.where(usable, inputs.times.rest, 0)
-    n_senders, n_neurons = settings.wmask.shape
-    in_size = n_senders - n_neurons
-    train = _in_order(Train(Clock(arrivals, rest), inputs.channels), in_size)
+    train = _in_order(Train(Clock(arrivals, rest), inputs.channels))
     outcomes, trains = [], []
     limit = jnp.full((), jnp.inf, dtype)
     for number, plan in enumerate(plans):
@@ -122,7 +120,7 @@ def run_layers(
             together=number > 0 and synaptic is None and axonal is None,
         )
         if not (once and last):
-            train, limit = _sorted(outcome, plan.size, settings.max_events, limit, end)
+            train, limit = _sorted(outcome, settings.max_events, limit, end)
         outcomes.append(outcome)
         trains.append(train)
     spikes, fired = outcomes[-1].spikes, outcomes[-1].tally.fired > 0
@@ -138,7 +136,7 @@ def run_layers(
     messages = messages_by_status(settings)
     # All of it: a program may use any part alone.
     done = Layered(first, run, outcomes[-1].gauges)
-    activity = _activity(plans, trains, outcomes, arrivals)
+    activity = _activity(plans, trains, outcomes, arrivals, start.time, end)
     return checked(done, status, messages, activity, settings.max_events)
 
 
@@ -162,7 +160,7 @@ def _run_layer(
     if axonal is not None:
         times = times.later(axonal[senders])
         if synaptic is None:
-            order = by_time(times, senders, plan.n_senders)
+            order = by_time(times, senders)
             times, senders = Train(times, senders).at(order)
     n_known = senders.shape[0] + observe_at.time.shape[0] + 1
     window = _window(n_known)
@@ -199,12 +197,12 @@ def _window(n_known: int) -> int:
     return min(32, n_known)
 
 
-def _in_order(train: Train, in_size: int) -> Train:
-    return train.at(by_time(*train, in_size))
+def _in_order(train: Train) -> Train:
+    return train.at(by_time(*train))
 
 
 def _sorted(
-    outcome: Outcome, n_neurons: int, most: int, limit: Array, end: Array
+    outcome: Outcome, most: int, limit: Array, end: Array
 ) -> tuple[Train, Array]:
     """The earliest spikes in order, no more than `most`, and up to when all are known.
 
@@ -212,8 +210,7 @@ def _sorted(
     """
     tally, spikes = outcome.tally, outcome.spikes
     found = Train(spikes.times, spikes.neurons).at(slice(-1))
-    senders = jnp.maximum(found.neurons, 0)
-    order = by_time(found.times, senders, n_neurons, tally.number)[: most + 1]
+    order = by_time(found.times, found.neurons)[: most + 1]
     limit = jnp.minimum(limit, tally.limit)
     if order.shape[0] > most:
         limit = jnp.minimum(limit, lax.stop_gradient(found.times.time[order[-1]]))
@@ -258,13 +255,15 @@ def _activity(
     trains: list[Train],
     outcomes: list[Outcome],
     inputs: Array,
+    start: Array,
+    end: Array,
 ) -> Activity:
     """All spikes that were found."""
     known = [*trains[:-1], outcomes[-1].spikes]
     times = jnp.concatenate([train.times.time for train in known])
     pairs = zip(plans, known, strict=True)
     neurons = [jnp.where(t.neurons < 0, -1, p.first + t.neurons) for p, t in pairs]
-    return Activity(times, jnp.concatenate(neurons), inputs)
+    return Activity(times, jnp.concatenate(neurons), inputs, start, end)
 
 
 def _last(plans: tuple[LayerPlan, ...], trains: list[Train]) -> Run:
@@ -280,8 +279,7 @@ def _joined(
     )
     pairs = zip(plans, trains, strict=True)
     neurons = jnp.concatenate([p.first + train.neurons for p, train in pairs])
-    order = by_time(times, jnp.maximum(neurons, 0), settings.wmask.shape[1])
-    order = order[: settings.max_events]
+    order = by_time(times, neurons)[: settings.max_events]
     return _as_run(times.time[order], neurons[order])
 
 

@@ -1,29 +1,17 @@
-"""The native core as an operation of JAX: batches, derivative, way back.
-
-Every array has its batches in front; in each of them it has the batch's size, or 1
-where all samples share it. So a batch reads one weight matrix, and the way back adds up
-one gradient: `jax.custom_vjp` would give each sample a matrix of its own. In
-`vmap(grad(f))` the way back itself is batched, and each sample has its own gradient.
-"""
+"""The native core as an operation of JAX."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.core import ShapedArray
-from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array
 
-from .._once import refuse
+from .._operation import Form, Sizes, kept
 
-Shape = tuple[int, ...]
-Sizes = tuple[int, ...]
+KEEPS = 9  # place in `ints`: whether a history is wanted
 
 
 class Spec(NamedTuple):
@@ -32,186 +20,52 @@ class Spec(NamedTuple):
     dtype: np.dtype
     ints: tuple[int, ...]
     reals: tuple[float, ...]
-    linear: tuple[int, ...]  # places of the arguments that have a derivative
-    results: tuple[tuple[Shape, np.dtype], ...]  # of a sample
-    history: tuple[tuple[Shape, np.dtype], ...]  # what the way back needs of a sample
-    reads: tuple[int, ...]  # the results that have a cotangent
+    linear: tuple[int, ...]
+    results: tuple[Form, ...]
+    history: tuple[Form, ...]
+    reads: tuple[int, ...]
 
-    def attributes(self, sizes: Sizes) -> dict[str, Any]:
+    def forward(self, sizes: Sizes, arguments: Sequence[Any], keeps: bool) -> Any:
+        """Results and history; see `Operation`."""
+        own = [*self.results, *(kept(form, keeps) for form in self.history)]
+        forms = [((*sizes, *shape), dtype) for shape, dtype in own]
+        attributes = self._attributes(sizes)
+        attributes["ints"][KEEPS] = keeps
+        return self._call("forward", forms, arguments, attributes)
+
+    def backward(
+        self,
+        sizes: Sizes,
+        arguments: Sequence[Any],
+        history: Sequence[Any],
+        by: Sequence[Any],
+        wanted: tuple[bool, ...],
+        leads: tuple[Sizes, ...],
+    ) -> Any:
+        """Cotangents; see `Operation`."""
+        own = [arguments[place].shape[len(sizes) :] for place in self.linear]
+        forms = [
+            ((*lead, *(shape if w else [0] * len(shape))), self.dtype)
+            for lead, shape, w in zip(leads, own, wanted, strict=True)
+        ]
+        attributes = self._attributes(sizes)
+        attributes["wanted"] = np.asarray(wanted, np.int64)
+        return self._call("backward", forms, [*arguments, *history, *by], attributes)
+
+    def _call(
+        self,
+        name: str,
+        forms: Sequence[Any],
+        arguments: Sequence[Any],
+        attributes: dict[str, Any],
+    ) -> list[Array]:
+        results = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in forms]
+        target = f"eventax_{name}_{8 * self.dtype.itemsize}"
+        return list(jax.ffi.ffi_call(target, results)(*arguments, **attributes))
+
+    def _attributes(self, sizes: Sizes) -> dict[str, Any]:
         return {
             "batch": np.asarray(sizes, np.int64),
             "ints": np.asarray(self.ints, np.int64),
             "reals": np.asarray(self.reals, np.float64),
         }
-
-    @property
-    def bits(self) -> int:
-        return 8 * self.dtype.itemsize
-
-
-KEEPS = 9  # place in `ints`: whether a history is wanted
-
-
-def simulate(spec: Spec, arguments: Sequence[Any]) -> list[Array]:
-    """The results, differentiable in reverse mode."""
-    arrays = [jnp.asarray(x) for x in arguments]
-    found = _forward_p.bind(*arrays, spec=spec, sizes=(), keeps=False)
-    return found[: len(spec.results)]
-
-
-_forward_p = Primitive("eventax_native")
-_tangent_p = Primitive("eventax_native_tangent")
-_backward_p = Primitive("eventax_native_adjoint")
-for _p in (_forward_p, _tangent_p, _backward_p):
-    _p.multiple_results = True
-
-
-def _shapes(*_: Any, spec: Spec, sizes: Sizes, keeps: bool) -> list[ShapedArray]:
-    told = list(spec.results)
-    told += [
-        (shape if keeps else (0, *shape[1:]), dtype) for shape, dtype in spec.history
-    ]
-    return [ShapedArray((*sizes, *shape), dtype) for shape, dtype in told]
-
-
-def _tangent_shapes(*_: Any, spec: Spec, sizes: Sizes, **__: Any) -> list[ShapedArray]:
-    told = [spec.results[k] for k in spec.reads]
-    return [ShapedArray((*sizes, *shape), dtype) for shape, dtype in told]
-
-
-def _backward_shapes(
-    *arguments: Any, spec: Spec, sizes: Sizes, wanted: tuple[bool, ...], leads: Any
-) -> list[ShapedArray]:
-    n = len(sizes)
-    own = [arguments[place].shape[n:] for place in spec.linear]
-    shapes = [
-        (*lead, *(shape if w else [0] * len(shape)))
-        for shape, w, lead in zip(own, wanted, leads, strict=True)
-    ]
-    return [ShapedArray(shape, spec.dtype) for shape in shapes]
-
-
-def _in_front(arguments: Sequence[Any], dims: Sequence[Any]) -> tuple[list[Array], int]:
-    """Arguments with one more batch in front, and its size."""
-    pairs = list(zip(arguments, dims, strict=True))
-    size = next(x.shape[d] for x, d in pairs if d is not None)
-    moved = [
-        jnp.expand_dims(x, 0) if d is None else jnp.moveaxis(x, d, 0) for x, d in pairs
-    ]
-    return moved, size
-
-
-def _batched(
-    arguments: Any, dims: Any, *, spec: Spec, sizes: Sizes, keeps: bool
-) -> tuple[list[Array], list[int]]:
-    moved, size = _in_front(arguments, dims)
-    found = _forward_p.bind(*moved, spec=spec, sizes=(size, *sizes), keeps=keeps)
-    return found, [0] * len(found)
-
-
-def _backward_batched(
-    arguments: Any, dims: Any, *, spec: Spec, sizes: Sizes, wanted: Any, leads: Any
-) -> tuple[list[Array], list[int]]:
-    moved, size = _in_front(arguments, dims)
-    leads = tuple((size, *lead) for lead in leads)
-    found = _backward_p.bind(
-        *moved, spec=spec, sizes=(size, *sizes), wanted=wanted, leads=leads
-    )
-    return found, [0] * len(found)
-
-
-def _jvp(
-    primals: Any, tangents: Any, *, spec: Spec, sizes: Sizes, keeps: bool
-) -> tuple[list[Array], list[Any]]:
-    if keeps:
-        refuse()
-    found = _forward_p.bind(*primals, spec=spec, sizes=sizes, keeps=True)
-    n = len(spec.results)
-    moves = tuple(
-        place for place in spec.linear if not isinstance(tangents[place], ad.Zero)
-    )
-    rates = _tangent_p.bind(
-        *(tangents[place] for place in moves),
-        *primals,
-        *found[n:],
-        spec=spec,
-        sizes=sizes,
-        moves=moves,
-    )
-    by_result = dict(zip(spec.reads, rates, strict=True))
-    zeros = [ad.Zero(ShapedArray(x.shape, _tangent_type(x.dtype))) for x in found]
-    # The history is never differentiated: whoever asks for it asks for a second order.
-    return found, [by_result.get(k, zero) for k, zero in enumerate(zeros)]
-
-
-def _tangent_type(dtype: Any) -> Any:
-    return dtype if jnp.issubdtype(dtype, jnp.inexact) else jax.dtypes.float0
-
-
-def _transpose(
-    by: Any, *arguments: Any, spec: Spec, sizes: Sizes, moves: tuple[int, ...]
-) -> list[Any]:
-    rest = arguments[len(moves) :]
-    by = [ad.instantiate_zeros(x) for x in by]
-    asked = {
-        place
-        for place, x in zip(moves, arguments, strict=False)
-        if ad.is_undefined_primal(x)
-    }
-    wanted = tuple(place in asked for place in spec.linear)
-    leads = tuple(rest[place].shape[: len(sizes)] for place in spec.linear)
-    found = _backward_p.bind(
-        *rest, *by, spec=spec, sizes=sizes, wanted=wanted, leads=leads
-    )
-    by_place = dict(zip(spec.linear, found, strict=True))
-    cotangents = [by_place[place] if place in asked else None for place in moves]
-    return cotangents + [None] * len(rest)
-
-
-def _forward_lowering(
-    ctx: Any, *arguments: Any, spec: Spec, sizes: Sizes, keeps: bool
-) -> Any:
-    attributes = spec.attributes(sizes)
-    attributes["ints"][KEEPS] = keeps
-    rule = jax.ffi.ffi_lowering(f"eventax_forward_{spec.bits}")
-    return rule(ctx, *arguments, **attributes)
-
-
-def _backward_lowering(
-    ctx: Any, *arguments: Any, spec: Spec, sizes: Sizes, wanted: Any, leads: Any
-) -> Any:
-    rule = jax.ffi.ffi_lowering(f"eventax_backward_{spec.bits}")
-    flags = np.asarray(wanted, np.int64)
-    return rule(ctx, *arguments, wanted=flags, **spec.attributes(sizes))
-
-
-@functools.cache
-def _compiled(primitive: Primitive, parameters: tuple[Any, ...]) -> Any:
-    return jax.jit(functools.partial(primitive.bind, **dict(parameters)))
-
-
-def _at_once(primitive: Primitive) -> Any:
-    """Outside of `jit` a call is compiled by itself, under `jax.disable_jit` too."""
-
-    def call(*arguments: Any, **parameters: Any) -> Any:
-        run = _compiled(primitive, tuple(sorted(parameters.items())))
-        with jax.disable_jit(False):
-            return run(*arguments)
-
-    return call
-
-
-_forward_p.def_impl(_at_once(_forward_p))
-_forward_p.def_abstract_eval(_shapes)
-mlir.register_lowering(_forward_p, _forward_lowering, platform="cpu")
-batching.primitive_batchers[_forward_p] = _batched
-ad.primitive_jvps[_forward_p] = _jvp
-_tangent_p.def_impl(refuse)
-_tangent_p.def_abstract_eval(_tangent_shapes)
-mlir.register_lowering(_tangent_p, refuse)
-ad.primitive_transposes[_tangent_p] = _transpose
-_backward_p.def_impl(_at_once(_backward_p))
-_backward_p.def_abstract_eval(_backward_shapes)
-mlir.register_lowering(_backward_p, _backward_lowering, platform="cpu")
-batching.primitive_batchers[_backward_p] = _backward_batched
-ad.primitive_jvps[_backward_p] = refuse

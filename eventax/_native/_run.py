@@ -12,8 +12,9 @@ from jaxtyping import Array, Float
 from .._engine import Settings, checked, faults, messages_by_status
 from .._engine._status import OK, Counts, queue_messages
 from .._flows import Clock, Events
+from .._operation import apply
 from ._models import Population, populations, with_states
-from ._operation import Spec, simulate
+from ._operation import Spec
 
 # As in native/sample.h and native/meter.h.
 FIRST, TRAINS, RECORD, STATES, READING = range(5)
@@ -89,7 +90,7 @@ def ask_core(
         arguments += [part.neurons, part.fixed, rest]
     arguments += [inputs.times.rest, t_end.rest, observe_at.rest]
     spec = _spec(settings, parts, seen_at.shape[0], ask, dtype, counts_deliveries)
-    status, *found = simulate(spec, arguments)
+    status, *found = apply(spec, arguments)
     code = jnp.where(fault > OK, fault, status[0])
     messages = messages_by_status(settings)
     if counts_deliveries and (delays.synaptic is not None or delays.axonal is not None):
@@ -99,7 +100,16 @@ def ask_core(
         code = jnp.where((code == OK) & (short > 0), len(messages) - 1 + short, code)
         messages = messages + more
     bits = jax.lax.bitcast_convert_type(status[5], jnp.float32)
-    counts = Counts(bits, status[2], status[4], status[6:9], status[9:12])
+    counts = Counts(
+        last=bits,
+        spikes=status[2],
+        arrivals=status[4],
+        neurons=status[6:9],
+        counts=status[9:12],
+        inputs=times,
+        start=jnp.asarray(settings.t0, dtype),
+        end=t_end.time,
+    )
     most = settings.max_events
     return Answer(*checked(found, code, messages, counts, most))
 

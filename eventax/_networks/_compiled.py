@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import equinox as eqx
 import jax
 
+from .._devices import with_auto_axes
 from .._engine import told
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -16,7 +17,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 def compiled(method: Method) -> Method:
     """The method under `jit`; what fails while it runs is told without JAX's inside."""
-    program = eqx.filter_jit(method)
+    program = eqx.filter_jit(functools.wraps(method)(with_auto_axes(method)))
 
     @functools.wraps(method)
     def call(*args: Any) -> Any:

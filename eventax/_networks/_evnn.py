@@ -34,6 +34,7 @@ from ._connectivity import chosen, connectivity, selection
 from ._delays import draw_delays, not_negative, total_delays
 from ._engines import Engine, check_engine, is_native, why_not_native
 from ._inputs import as_spikes
+from ._methods import method
 from ._readouts import readout
 
 
@@ -293,6 +294,7 @@ class EvNN(eqx.Module):
         """
         return self.neuron_model.init_state(self.n_neurons)
 
+    @method
     def ttfs(
         self, in_spike_times: Any, *, neurons: Any = None
     ) -> Float[Array, " outputs"]:
@@ -332,6 +334,7 @@ class EvNN(eqx.Module):
         shown = self._shown(neurons)
         return self._ttfs(self._inputs_at(in_spike_times), shown)
 
+    @method
     def spikes_until_t(
         self,
         in_spike_times: Any,
@@ -376,6 +379,7 @@ class EvNN(eqx.Module):
         inputs, shown = self._inputs_at(in_spike_times), self._shown(neurons)
         return self._spikes_until_t(inputs, end, max_spikes, shown)
 
+    @method
     def state_at_t(
         self, in_spike_times: Any, comp_times: Any, *, neurons: Any = None
     ) -> Float[Array, "outputs times channels"]:
@@ -415,6 +419,7 @@ class EvNN(eqx.Module):
         inputs, shown = self._inputs_at(in_spike_times), self._shown(neurons)
         return self._state_at_t(inputs, times, shown)
 
+    @method
     def record(
         self, in_spike_times: Any
     ) -> tuple[Float[Array, " events"], Int[Array, " events"], Int[Array, " events"]]:
@@ -451,6 +456,7 @@ class EvNN(eqx.Module):
         """
         return self._record(self._inputs_at(in_spike_times))
 
+    @method
     def max_over_time(
         self, in_spike_times: Any, *, neurons: Any = None
     ) -> Float[Array, " outputs"]:
@@ -488,6 +494,7 @@ class EvNN(eqx.Module):
         inputs, shown = self._inputs_at(in_spike_times), self._shown(neurons)
         return self._gauged(inputs, Highest(), shown)
 
+    @method
     def integral(
         self, in_spike_times: Any, decay: float | None = None, *, neurons: Any = None
     ) -> Float[Array, " outputs"]:

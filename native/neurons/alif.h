@@ -56,10 +56,10 @@ struct Alif {
     return {lost(leak * h), lost(adapt * h), h};
   }
   EVENTAX_INLINE double x_after(const Way& w, double x, double) const {
-    return x + w.lost_x * (bias - x);
+    return mul_add(w.lost_x, bias - x, x);
   }
   EVENTAX_INLINE double y_after(const Way& w, double, double y) const {
-    return y + w.lost_y * (base - y);
+    return mul_add(w.lost_y, base - y, y);
   }
   EVENTAX_INLINE double x_rate(double x, double) const { return leak * (bias - x); }
   EVENTAX_INLINE double y_rate(double, double y) const { return adapt * (base - y); }
@@ -96,8 +96,8 @@ struct Alif {
     double by_x, by_y, by_bias;
   };
   Area area(double rho, double h) const {
-    return {decay_integral(leak + rho, h), 0,
-            leak * decay_integral_slope(rho, leak + rho, h)};
+    const Decay x = decay(leak + rho, h);
+    return {x.area, 0, leak * decay_integral_slope(decay(rho, h), x, h)};
   }
   struct AreaEnds {
     double by_tau_m, by_tau_s, by_x_end, by_y_end;

@@ -54,13 +54,13 @@ struct Lif {
             leak > 0 ? gain * p.lost_a / leak : gain * h, h};
   }
   EVENTAX_INLINE double x_after(const Way& w, double x, double y) const {
-    return x + ((w.drift * bias - w.lost_x * x) + w.response * y);
+    return x + mul_add(w.response, y, mul_add(-w.lost_x, x, w.drift * bias));
   }
   EVENTAX_INLINE double y_after(const Way& w, double, double y) const {
-    return y - w.lost_y * y;
+    return mul_add(-w.lost_y, y, y);
   }
   EVENTAX_INLINE double x_rate(double x, double y) const {
-    return gain * (y + bias) - leak * x;
+    return mul_add(-leak, x, gain * (y + bias));
   }
   EVENTAX_INLINE double y_rate(double, double y) const { return -syn * y; }
 
@@ -94,9 +94,9 @@ struct Lif {
     double by_x, by_y, by_bias;
   };
   Area area(double rho, double h) const {
-    return {decay_integral(leak + rho, h),
-            gain * decay_integral_slope(leak + rho, syn + rho, h),
-            gain * decay_integral_slope(rho, leak + rho, h)};
+    const Decay x = decay(leak + rho, h), y = decay(syn + rho, h), one = decay(rho, h);
+    return {x.area, gain * decay_integral_slope(x, y, h),
+            gain * decay_integral_slope(one, x, h)};
   }
   // Its derivative by tau_m and tau_s, with both ends of the way held, and by these
   // ends: both equations times exp(-rho s), integrated by parts.
@@ -116,10 +116,10 @@ struct Lif {
   // Adjoint: of (lx, ly) at the end of a way, those at its start
 
   EVENTAX_INLINE double lx_before(const Way& w, double lx, double) const {
-    return lx - w.lost_x * lx;
+    return mul_add(-w.lost_x, lx, lx);
   }
   EVENTAX_INLINE double ly_before(const Way& w, double lx, double ly) const {
-    return w.response * lx + (ly - w.lost_y * ly);
+    return mul_add(w.response, lx, mul_add(-w.lost_y, ly, ly));
   }
   EVENTAX_INLINE double bias_gradient(const Way& w, double lx, double) const {
     return w.drift * lx;

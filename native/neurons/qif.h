@@ -39,10 +39,12 @@ constexpr Series alpha(int number) {
 }
 constexpr Series kAlpha1 = alpha(1), kAlpha2 = alpha(2), kAlpha3 = alpha(3);
 
+// In pairs: a chain of eight steps would be waited for.
 EVENTAX_INLINE double polynomial(const Series& c, double x) {
-  double value = c[kTerms - 1];
-  for (int k = kTerms - 2; k >= 0; k--) value = value * x + c[k];
-  return value;
+  const double x2 = x * x;
+  const double a = mul_add(x, c[1], c[0]), b = mul_add(x, c[3], c[2]);
+  const double d = mul_add(x, c[5], c[4]), e = mul_add(x, c[7], c[6]);
+  return mul_add(x2 * x2, mul_add(x2, e, d), mul_add(x2, b, a));
 }
 EVENTAX_INLINE double polynomial_slope(const Series& c, double x) {
   double value = (kTerms - 1) * c[kTerms - 1];
@@ -67,16 +69,18 @@ struct Magnus {
 EVENTAX_INLINE Magnus magnus(const Step& s, double constant, double i) {
   Magnus m{};
   m.current = s.c * i;
-  m.b1 = s.c * constant + m.current * s.m1;
+  m.b1 = mul_add(m.current, s.m1, s.c * constant);
   m.b2 = m.current * s.m2;
   m.b3 = m.current * s.m3;
   m.g = s.c * m.b2;
-  const double dx = -s.c * m.g * (40 * m.b1 + m.b3) * (1.0 / 7200);
-  const double dy = m.g * m.b2 * (1.0 / 120) +
-                    (m.b1 * m.g * m.g - (20 * m.b1 + m.b3) * s.c * m.b3) * (1.0 / 3600);
-  const double dw = s.c * (20 * s.c * m.b3 + m.g * m.g) * (1.0 / 3600);
-  m.x = dx - m.g * (1.0 / 12);
-  m.y = m.b1 + m.b3 * (1.0 / 12) + dy;
+  const double square = m.g * m.g, cb3 = s.c * m.b3;
+  const double dx = s.c * m.g * mul_add(40, m.b1, m.b3) * (-1.0 / 7200);
+  const double dy =
+      mul_add(m.g, m.b2 * (1.0 / 120),
+              mul_add(m.b1, square, -mul_add(20, m.b1, m.b3) * cb3) * (1.0 / 3600));
+  const double dw = s.c * mul_add(20, cb3, square) * (1.0 / 3600);
+  m.x = mul_add(m.g, -1.0 / 12, dx);
+  m.y = mul_add(m.b3, 1.0 / 12, m.b1) + dy;
   m.w = s.c + dw;
   m.error = std::fabs(dx) + std::fabs(dy) + std::fabs(dw);
   return m;
@@ -84,29 +88,19 @@ EVENTAX_INLINE Magnus magnus(const Step& s, double constant, double i) {
 
 // cosh(sqrt s), sinh(sqrt s) / sqrt s and the latter's derivative by s, entire
 // functions of s, for |s| up to about 1.
-EVENTAX_INLINE double cosh_of(double s) {
-  return 1 +
-         s * (1.0 / 2 +
-              s * (1.0 / 24 + s * (1.0 / 720 +
-                                   s * (1.0 / 40320 + s * (1.0 / 3628800 +
-                                                           s * (1.0 / 479001600 +
-                                                                s / 87178291200.0))))));
+constexpr Series entire(int number) {
+  Series series{};
+  for (int k = 0; k < kTerms; k++)
+    series[k] = number == 0      ? 1 / factorial(2 * k)
+                : number == 1    ? 1 / factorial(2 * k + 1)
+                : k + 1 < kTerms ? (k + 1) / factorial(2 * k + 3)
+                                 : 0;
+  return series;
 }
-EVENTAX_INLINE double sinh_of(double s) {
-  return 1 + s * (1.0 / 6 +
-                  s * (1.0 / 120 +
-                       s * (1.0 / 5040 +
-                            s * (1.0 / 362880 +
-                                 s * (1.0 / 39916800 + s * (1.0 / 6227020800.0 +
-                                                            s / 1307674368000.0))))));
-}
-EVENTAX_INLINE double sinh_slope(double s) {
-  return 1.0 / 6 +
-         s * (2.0 / 120 + s * (3.0 / 5040 + s * (4.0 / 362880 +
-                                                 s * (5.0 / 39916800 +
-                                                      s * (6.0 / 6227020800.0 +
-                                                           s * 7 / 1307674368000.0)))));
-}
+constexpr Series kCosh = entire(0), kSinh = entire(1), kSinhSlope = entire(2);
+EVENTAX_INLINE double cosh_of(double s) { return polynomial(kCosh, s); }
+EVENTAX_INLINE double sinh_of(double s) { return polynomial(kSinh, s); }
+EVENTAX_INLINE double sinh_slope(double s) { return polynomial(kSinhSlope, s); }
 
 EVENTAX_INLINE double p_of(double x) { return x > 1 ? 2 - x : x; }
 EVENTAX_INLINE double q_of(double x) { return 1 - std::fabs(x); }
@@ -117,11 +111,11 @@ EVENTAX_INLINE double x_of(double p, double q) {
 
 EVENTAX_INLINE double advanced(const Step& s, double constant, double x, double i) {
   const Magnus m = magnus(s, constant, i);
-  const double square = m.x * m.x - m.y * m.w;
+  const double square = mul_add(m.x, m.x, -m.y * m.w);
   const double cosh = cosh_of(square), sinh = sinh_of(square);
   const double p = p_of(x), q = q_of(x);
-  return x_of(cosh * p + sinh * (m.x * p + m.y * q),
-              cosh * q - sinh * (m.w * p + m.x * q));
+  return x_of(mul_add(sinh, mul_add(m.x, p, m.y * q), cosh * p),
+              mul_add(-sinh, mul_add(m.w, p, m.x * q), cosh * q));
 }
 
 // Derivatives of such a step, backwards: of (lx, ly) at its end, those at its start.
@@ -131,33 +125,40 @@ struct Back {
 EVENTAX_INLINE Back step_back(const Step& s, double constant, double x, double i,
                               double lx, double ly, double r, bool trains) {
   const Magnus m = magnus(s, constant, i);
-  const double square = m.x * m.x - m.y * m.w;
+  const double square = mul_add(m.x, m.x, -m.y * m.w);
   const double cosh = cosh_of(square), sinh = sinh_of(square);
   const double p = p_of(x), q = q_of(x);
-  const double to_p = m.x * p + m.y * q, to_q = m.w * p + m.x * q;
-  const double p_end = cosh * p + sinh * to_p, q_end = cosh * q - sinh * to_q;
+  const double to_p = mul_add(m.x, p, m.y * q), to_q = mul_add(m.w, p, m.x * q);
+  const double p_end = mul_add(sinh, to_p, cosh * p);
+  const double q_end = mul_add(-sinh, to_q, cosh * q);
   const double size = std::fabs(p_end) + std::fabs(q_end), scaled = lx / (size * size);
   const double lp_end = scaled * q_end, lq_end = -scaled * p_end;
-  const double l_square = (lp_end * p + lq_end * q) * sinh * 0.5 +
-                          (lp_end * to_p - lq_end * to_q) * sinh_slope(square);
-  const double lmx = sinh * (lp_end * p - lq_end * q) + 2 * m.x * l_square;
-  const double lmy = lp_end * sinh * q - m.w * l_square;
-  const double lmw = -lq_end * sinh * p - m.y * l_square;
-  const double lp = lp_end * (cosh + sinh * m.x) - lq_end * sinh * m.w;
-  const double lq = lp_end * sinh * m.y + lq_end * (cosh - sinh * m.x);
+  const double l_square =
+      mul_add(mul_add(lp_end, p, lq_end * q), sinh * 0.5,
+              mul_add(lp_end, to_p, -lq_end * to_q) * sinh_slope(square));
+  const double lmx = mul_add(sinh, mul_add(lp_end, p, -lq_end * q), 2 * m.x * l_square);
+  const double lmy = mul_add(lp_end * sinh, q, -m.w * l_square);
+  const double lmw = mul_add(-lq_end * sinh, p, -m.y * l_square);
+  const double turned = sinh * m.x;
+  const double lp = mul_add(lp_end, cosh + turned, -lq_end * sinh * m.w);
+  const double lq = mul_add(lp_end, sinh * m.y, lq_end * (cosh - turned));
 
-  const double c = s.c, sum = 40 * m.b1 + m.b3;
-  const double lg = -lmx * (1.0 / 12) - lmx * c * sum * (1.0 / 7200) +
-                    lmy * (m.b2 * (1.0 / 120) + m.b1 * m.g * (1.0 / 1800)) +
-                    lmw * c * m.g * (1.0 / 1800);
-  const double lb1 = lmy - lmx * c * m.g * (1.0 / 180) +
-                     lmy * (m.g * m.g - 20 * m.b3 * c) * (1.0 / 3600);
-  const double lb2 = lmy * m.g * (1.0 / 120) + lg * c;
-  const double lb3 = lmy * (1.0 / 12) - lmx * c * m.g * (1.0 / 7200) -
-                     lmy * (20 * m.b1 + 2 * m.b3) * c * (1.0 / 3600) +
-                     lmw * c * c * (1.0 / 180);
-  const double l_current = lb1 * s.m1 + lb2 * s.m2 + lb3 * s.m3;
-  Back back{x > 0 ? lp - lq : lp + lq, l_current * c + ly * s.kept, lb1 * c, 0, 0};
+  const double c = s.c, sum = mul_add(40, m.b1, m.b3), cg = c * m.g;
+  const double lmx_cg = lmx * cg;
+  const double lg =
+      mul_add(lmx, mul_add(c * sum, -1.0 / 7200, -1.0 / 12),
+              mul_add(lmy, mul_add(m.b1, m.g * (1.0 / 1800), m.b2 * (1.0 / 120)),
+                      lmw * cg * (1.0 / 1800)));
+  const double lb1 =
+      mul_add(lmx_cg, -1.0 / 180,
+              mul_add(lmy * (1.0 / 3600), mul_add(m.g, m.g, -20 * m.b3 * c), lmy));
+  const double lb2 = mul_add(lmy, m.g * (1.0 / 120), lg * c);
+  const double lb3 =
+      mul_add(lmy, mul_add(mul_add(20, m.b1, 2 * m.b3) * c, -1.0 / 3600, 1.0 / 12),
+              mul_add(lmx_cg, -1.0 / 7200, lmw * c * c * (1.0 / 180)));
+  const double l_current = mul_add(lb1, s.m1, mul_add(lb2, s.m2, lb3 * s.m3));
+  Back back{x > 0 ? lp - lq : lp + lq, mul_add(l_current, c, ly * s.kept), lb1 * c, 0,
+            0};
   if (!trains) return back;
   back.by_c = lmw - lmx * m.g * sum / 7200 - lmy * (20 * m.b1 + m.b3) * m.b3 / 3600 +
               lmw * (40 * c * m.b3 + m.g * m.g) / 3600 + lg * m.b2 + lb1 * constant +
