@@ -26,7 +26,7 @@ CPP := $(wildcard native/*.h native/*.cpp native/*/*.h native/*/*.cpp)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-full test-native bench exchange fuzz lint format native wheels clean
+.PHONY: help demo test test-full test-native test-site docs docs-serve bench exchange fuzz lint format native wheels clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -48,6 +48,16 @@ bench: $(VENV)/.stamp-bench ## measure speed and error, and store the table
 
 test-native: $(VENV)/.stamp-build ## run the native core's own tests, under sanitizers
 	@$(PY) -m native.test $(ARGS)
+
+# Material says in each build that its successor is to be had.
+docs: $(VENV)/.stamp-docs ## build the documentation site into out/site; faults are errors
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build $(ARGS)
+
+docs-serve: $(VENV)/.stamp-docs ## show the site, and build it again when a page changes
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve $(ARGS)
+
+test-site: $(VENV)/.stamp-docs ## look at every page of the built site in a browser
+	@$(PY) -m pytest -n 0 tests/test_site.py $(ARGS)
 
 exchange: $(VENV)/.stamp-nir ## exchange graphs in NIR with other packages, and store the table
 	@$(PY) benchmarks/exchange/run.py $(ARGS)

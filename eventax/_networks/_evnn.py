@@ -121,8 +121,8 @@ class EvNN(eqx.Module):
         neuron_model: the model; its arrays are the trainable parameters. Replace them
             with `equinox.tree_at`.
         delays, axonal_delays: trainable leaves (N+M, N) and (N+M,), None if not used.
-        n_neurons, in_size, t0, max_solver_time, max_event_steps, dtype,
-            output_no_spike_value: as given; static.
+        n_neurons, in_size, t0, max_solver_time: as given; static.
+        max_event_steps, dtype, output_no_spike_value, engine: as given; static.
 
     Raises:
         TypeError: a keyword is unknown, or a count, number, solver, controller or root

@@ -21,6 +21,7 @@ from .._networks import EvNN, FFEvNN
 from .._neurons import NeuronModel
 
 EVNN_REGISTRY: dict[str, type[EvNN]] = {"EvNN": EvNN, "FFEvNN": FFEvNN}
+"""Classes of networks that a file can name, by name; the default of `load_evnn`."""
 NEURON_MODEL_REGISTRY: dict[str, type[NeuronModel]] = {
     name: value
     for name, value in vars(_neurons).items()
@@ -29,6 +30,7 @@ NEURON_MODEL_REGISTRY: dict[str, type[NeuronModel]] = {
     and issubclass(value, NeuronModel)
     and not inspect.isabstract(value)
 }
+"""Classes of neuron models that a file can name: all built-in ones, by name."""
 _BUILT_IN = frozenset({*EVNN_REGISTRY.values(), *NEURON_MODEL_REGISTRY.values()})
 # A class made by one of these has `_wrapping` = (wrapper, inner class, options).
 _WRAPPERS = ("AMOS", "Refractory")
