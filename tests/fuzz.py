@@ -40,6 +40,7 @@ def main() -> int:
     parser.add_argument("--examples", type=int, default=200)
     parser.add_argument("--engine", default="native", choices=["native", "jax"])
     parser.add_argument("--single", action="store_true", help="float32")
+    parser.add_argument("--gradients", action="store_true", help="in place of values")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=pathlib.Path, help="a JSON file for the result")
     given = parser.parse_args()
@@ -55,7 +56,10 @@ def main() -> int:
             counts["one neuron, two models"] += 1
             continue
         try:
-            counts[rn.compare(draw, given.engine, dtype)] += 1
+            if given.gradients:
+                counts[rn.compare_gradient(draw, given.engine)] += 1
+            else:
+                counts[rn.compare(draw, given.engine, dtype)] += 1
         except Exception as error:
             counts["WRONG"] += 1
             wrong.append(repr(draw))
@@ -63,9 +67,10 @@ def main() -> int:
             print(draw, *text[:6], sep="\n  ", flush=True)
         if (k + 1) % 100 == 0:
             print(k + 1, dict(counts), f"{time.time() - start:.0f} s", flush=True)
-    print(given.engine, dtype.__name__, dict(counts))
+    what = "gradients" if given.gradients else dtype.__name__
+    print(given.engine, what, dict(counts))
     if given.out:
-        told = {"engine": given.engine, "dtype": dtype.__name__, "seed": given.seed}
+        told = {"engine": given.engine, "of": what, "seed": given.seed}
         given.out.write_text(json.dumps({**told, **counts, "wrong": wrong}, indent=1))
     return len(wrong) > 0
 

@@ -331,6 +331,55 @@ def compare(draw: Draw, engine: str, dtype: Any = jnp.float64) -> str:
     return "ok"
 
 
+def compare_gradient(draw: Draw, engine: str) -> str:
+    """The gradient of spikes and states, in float64, along a random direction.
+
+    Against differences of the engine's own values, which `compare` holds to the oracle.
+    Raises AssertionError where they disagree; returns "ok", or why this network tells
+    nothing: at a kink, where two things happen at one time by chance, there is no
+    derivative.
+    """
+    case = Case.of(draw)
+    with jax.disable_jit():
+        net = case.network(engine)
+
+        def answer(leaves: dict[str, Any]) -> tuple[Any, Any]:
+            changed = case.with_leaves(net, leaves)
+            times, who, _ = changed.record(case.inputs)
+            states = jnp.stack(
+                jax.tree.leaves(changed.state_at_t(case.inputs, case.observe))
+            )
+            told = jnp.where(jnp.isfinite(times), times, 0)
+            total = jnp.sum(told * jnp.cos(jnp.arange(told.size)))
+            return total + jnp.sum(jnp.sin(states)), who
+
+        rng = np.random.default_rng(draw.seed)
+        way = {k: rng.normal(size=np.shape(v)) for k, v in case.leaves.items()}
+        way["weights"] = way["weights"] * case.mask
+        leaves = {k: jnp.asarray(v, jnp.float64) for k, v in case.leaves.items()}
+        try:
+            (middle, who), gradient = jax.value_and_grad(answer, has_aux=True)(leaves)
+        except RuntimeError as error:
+            if "max_event_steps" in str(error):
+                return "too many spikes"
+            raise
+        along = sum(float(jnp.sum(gradient[k] * way[k])) for k in way)
+        slopes = []
+        for step in (1e-6, -1e-6, 2e-6, -2e-6):
+            value, other = answer({k: v + step * way[k] for k, v in leaves.items()})
+            if not np.array_equal(who, other):
+                return "another order of spikes"
+            slopes.append(float(value - middle) / step)
+    size = max(1.0, *map(abs, slopes))
+    if np.ptp(slopes) > 1e-3 * size:
+        return "a kink, or too curved"
+    # The halved step's error is a quarter: what is left is of the fourth order.
+    best = (2 * (slopes[0] + slopes[1]) - (slopes[2] + slopes[3]) / 2) / 3
+    within = (1e-5 if case.draw.exact else 1e-3) * size
+    assert abs(along - best) < within, f"derivative {along} instead of {best}"
+    return "ok"
+
+
 def _rounded(case: Case) -> Case:
     single = lambda x: np.asarray(x, np.float32).astype(float)  # noqa: E731
     return Case(
