@@ -406,6 +406,11 @@ class BlockBack {
   void observation(const Arrival& a, int p, const Observed& observed) {
     double time = event_time_[static_cast<std::size_t>(p) - 1];
     const Lanes* at = wish_.observations ? states_at(p) : nullptr;
+    if (reading_ != Reading::kNone) {
+      time += window_back(a.index == kWindowStart, story_.start_of(p), at);
+      times_.observations[static_cast<std::size_t>(a.index)] += time;
+      return;
+    }
     for (int lane = 0; lane < story_.plan->width; lane++) {
       const int neuron = story_.plan->neurons[static_cast<std::size_t>(lane)];
       if (neuron < 0) continue;
@@ -420,6 +425,18 @@ class BlockBack {
       a_.ly[lane] += by.y;
     }
     times_.observations[static_cast<std::size_t>(a.index)] += time;
+  }
+
+  // What integrals gain by a later end of their window, or lose by a later start, before
+  // which nothing counts.
+  double window_back(bool starts, double t, const Lanes* at) {
+    double time = 0;
+    if (by_integral_ && at)
+      for (const int lane : meter_.lanes())
+        time += read_[lane] * meter_.gauge(t).weight * at->x[lane];
+    if (!starts) return time;
+    by_integral_ = nullptr;
+    return -time;
   }
 
   struct Late {
