@@ -193,7 +193,7 @@ class BlockBack {
       for (const Local& l : locals_)
         if (l.lane == lane && part++ == peak.part) own = &l;
       if (!own)
-        event_time_[static_cast<std::size_t>(peak.pass)] += by_time;
+        moves_with(peak.pass, lane, by_time);
       else if (own->spike >= 0)
         times_.spikes[b_][static_cast<std::size_t>(own->spike)] += by_time;
     }
@@ -266,9 +266,15 @@ class BlockBack {
       if (part > 0)
         owed_[lane] += by_time;
       else if (p > 0)
-        event_time_[static_cast<std::size_t>(p) - 1] += by_time;
+        moves_with(p - 1, lane, by_time);
     }
     return from;
+  }
+
+  // Something of a lane moves with the time of an event, and so with its own delay.
+  void moves_with(int event, int lane, double time) {
+    event_time_[static_cast<std::size_t>(event)] += time;
+    if (!gradient_.delays.empty()) late_.push_back({event, lane, time});
   }
 
   static State masked(State slope, const Mode& mode) {
@@ -304,8 +310,7 @@ class BlockBack {
       l.x -= time * by.x / rate;
       l.y -= time * by.y / rate;
     } else if (s.cause >= 0) {
-      event_time_[static_cast<std::size_t>(s.cause)] += time;
-      if (!gradient_.delays.empty()) late_.push_back({s.cause, s.lane, time});
+      moves_with(s.cause, s.lane, time);
     } else if (s.cause != kAtStart) {
       owed_[s.lane] += time;  // to the spike before
     }
