@@ -190,6 +190,38 @@ def test_gradients(name, engine):
     check_by_differences(loss, here)
 
 
+@pytest.mark.parametrize("name", ["layered, delays", "recurrent, delays"])
+def test_gradients_of_the_whole_way_with_delays(name):
+    """Found failing: a maximum at an arrival did not move with that synapse's delay."""
+    net = NETWORKS[name]("auto")
+    whole = {"start": 0.0, "end": T_END}
+    params, static = eqx.partition(net, eqx.is_array)
+
+    @jax.jit
+    def loss(params):
+        net = eqx.combine(params, static)
+        return jnp.sum(net.max_over_time(inputs()) * jnp.array([1.0, -2.0]))
+
+    @jax.jit
+    def over_window(params):
+        net = eqx.combine(params, static)
+        top = net.max_over_time(inputs(), **whole)
+        return jnp.sum(top * jnp.array([1.0, -2.0]))
+
+    found, wanted = jax.grad(loss)(params), jax.grad(over_window)(params)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+    rng, step = np.random.default_rng(1), 1e-6
+    move = jnp.asarray(rng.normal(size=params.delays.shape))
+    there = [
+        eqx.tree_at(lambda p: p.delays, params, params.delays + s * step * move)
+        for s in (1, -1)
+    ]
+    slope = (loss(there[0]) - loss(there[1])) / (2 * step)
+    mine = jnp.sum(found.delays * move)
+    np.testing.assert_allclose(mine, slope, rtol=1e-6)
+
+
 @pytest.mark.slow
 def test_gradients_by_the_adjoint_equation():
     loss, here = loss_of(with_readouts(EvNN, "jax", adjoint=EventPropAdjoint()))
