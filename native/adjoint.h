@@ -432,8 +432,8 @@ class BlockBack {
     times_.observations[static_cast<std::size_t>(a.index)] += time;
   }
 
-  // What integrals gain by a later end of their window, or lose by a later start, before
-  // which nothing counts.
+  // What integrals gain by a later end of their window, or lose by a later start,
+  // before which nothing counts.
   double window_back(bool starts, double t, const Lanes* at) {
     double time = 0;
     if (by_integral_ && at)

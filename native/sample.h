@@ -162,7 +162,8 @@ class Sample {
   template <class Observe>
   int run_block(std::size_t b, double until, Observe& observe) {
     BlockRun& run = *runs_[b];
-    const bool watched = ask_.observes() && !output_lanes(ask_, plan_.blocks[b]).empty();
+    const bool watched =
+        ask_.observes() && !output_lanes(ask_, plan_.blocks[b]).empty();
     const Sources sources{&inputs_, &fired_before_, watched ? &observe_ : nullptr};
     gather(plan_, parameters_, static_cast<int>(b), sources, until, end_, run.cursor(),
            run.arrivals());
