@@ -46,6 +46,7 @@ from training import (
     check_options,
     first_output,
     first_spike_loss,
+    highest_output,
     plot_curves,
     probe,
     report,
@@ -169,11 +170,6 @@ def make_task(loss: str, n_hidden: int, shift: int = 0, drop: float = 0.0) -> Ta
         decide=decide,
         n_hidden=n_hidden,
     )
-
-
-def highest_output(outputs: Any) -> jax.Array:
-    """The readout whose potential rises highest, or has the largest integral."""
-    return jnp.argmax(outputs, axis=-1)
 
 
 def highest_loss(network: FFEvNN, outputs: Any, labels: Any) -> jax.Array:

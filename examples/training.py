@@ -1,9 +1,9 @@
 """What the examples of classification share: training, checkpoints, curves, summary.
 
-``yin_yang.py`` and ``mnist.py`` bring a network, samples and a `Task`, which says how a
-sample becomes spikes and how outputs become a class. Everything else is here: one
-epoch is one compiled call, after each the state is stored, and a run that was stopped
-goes on from there and ends with the very same numbers.
+``yin_yang.py``, ``mnist.py`` and ``speech.py`` bring a network, samples and a `Task`,
+which says how a sample becomes spikes and how outputs become a class. Everything else
+is here: one epoch is one compiled call, after each the state is stored, and a run that
+was stopped goes on from there and ends with the very same numbers.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from eventax import plot
-from eventax.evnn import FFEvNN
+from eventax.evnn import EvNN
+from eventax.initialization import wake_silent
 from eventax.io import save_evnn
-from eventax.losses import first_spike_cross_entropy
-from eventax.neuron_models import LIF, MultiNeuronModel
+from eventax.losses import waking_first_spike_cross_entropy
+from eventax.monitor import activity
 
-# Both examples' neurons; times in ms. Weights are put in later.
+# Neurons of feed-forward examples; times in ms. Weights are put in later.
 READOUT = {"init_weights": 0.0, "init_bias": 0.0, "tsyn": 5.0, "tmem": 20.0}
 SPIKING = READOUT | {"thresh": 1.0}
 PROBED = 250  # samples that are looked at in one call
@@ -45,7 +46,10 @@ FREE = {"epochs", "out", "resume", "no_plots", "data"}
 
 
 class Samples(NamedTuple):
-    """Data as they are stored, and their classes; both have the samples in front."""
+    """Data as they are stored, and their classes; all arrays have the samples in front.
+
+    Data may be several arrays.
+    """
 
     data: Any
     labels: Any
@@ -59,18 +63,24 @@ class Splits(NamedTuple):
     test: Samples
 
 
-class Task(NamedTuple):
-    """What a network is to do; the first three are functions of one sample.
+def unvaried(key: Any, data: Any) -> Any:
+    """The same data."""
+    return data
 
-    The others get outputs (b, n_out) of a batch.
+
+class Task(NamedTuple):
+    """What a network is to do; functions of one sample but for `loss` and `decide`.
+
+    These get outputs (b, n_out) of a batch.
     """
 
-    encode: Callable[[Any], Any]  # data -> (M, K) times of input spikes
+    encode: Callable[[Any], Any]  # data -> input spikes, (M, K) times or a list
     disturb: Callable[[Any, Any], Any]  # key, times -> times, in training only
-    read: Callable[[FFEvNN, Any], Any]  # network, times -> (n_out,) outputs
-    loss: Callable[[FFEvNN, Any, Any], Any]  # network, outputs, (b,) labels -> (b,)
+    read: Callable[[EvNN, Any], Any]  # network, times -> (n_out,) outputs
+    loss: Callable[[EvNN, Any, Any], Any]  # network, outputs, (b,) labels -> (b,)
     decide: Callable[[Any], Any]  # outputs -> (b,) classes, -1 for none
     n_hidden: int
+    vary: Callable[[Any, Any], Any] = unvaried  # key, data -> data, in training only
 
 
 class Curves(NamedTuple):
@@ -176,26 +186,23 @@ def first_output(outputs: Any) -> jax.Array:
 
 
 def first_spike_loss(
-    network: FFEvNN, outputs: Any, labels: Any, **constants: Any
+    network: EvNN, outputs: Any, labels: Any, **constants: Any
 ) -> jax.Array:
-    """Cross-entropy of first spike times, which wakes outputs that are silent.
-
-    While the label's output is silent, it has no gradient, and the others would learn
-    to fire later, until all are silent. Instead, the sample teaches nothing but to
-    raise the weights into its output. Values are those of the cross-entropy.
-    """
-    own = jnp.isfinite(jnp.take_along_axis(outputs, labels[:, None], axis=1))
-    outputs = jnp.where(own, outputs, jax.lax.stop_gradient(outputs))
+    """Cross-entropy of first spike times; all weights into a silent output grow."""
     n_hidden = network.n_neurons - outputs.shape[1]
-    into = jnp.sum(network.neuron_model.weights[:n_hidden, n_hidden:], axis=0)[labels]
-    lift = jnp.where(own[:, 0], 0.0, into - jax.lax.stop_gradient(into))  # always 0
-    return first_spike_cross_entropy(outputs, labels, **constants) - lift
+    into = jnp.sum(network.neuron_model.weights[:n_hidden, n_hidden:], axis=0)
+    return waking_first_spike_cross_entropy(outputs, labels, into, **constants)
+
+
+def highest_output(outputs: Any) -> jax.Array:
+    """The output whose number is the largest: highest potential, largest integral."""
+    return jnp.argmax(outputs, axis=-1)
 
 
 # -- one epoch -------------------------------------------------------------------------
 
 
-def split_network(network: FFEvNN) -> tuple[Any, Any]:
+def split_network(network: EvNN) -> tuple[Any, Any]:
     """The trained part, weights and delays, and the rest: bias currents stay 0."""
 
     def is_trained(path: tuple[Any, ...], leaf: Any) -> bool:
@@ -246,7 +253,10 @@ def run_epoch(
     def step(carry: Any, inputs: Any) -> Any:
         params, opt_state = carry
         chosen, key = inputs
-        times = jax.vmap(task.encode)(samples.data[chosen])
+        data = jax.tree.map(lambda x: x[chosen], samples.data)
+        data = jax.vmap(task.vary)(jax.random.split(key, batch), data)
+        times = jax.vmap(task.encode)(data)
+        key = jax.random.fold_in(key, 1)
         times = jax.vmap(task.disturb)(jax.random.split(key, batch), times)
         graded = jax.value_and_grad(_objective, has_aux=True)
         seen, grads = graded(params, rest, task, times, samples.labels[chosen])
@@ -269,72 +279,32 @@ def _objective(params: Any, rest: Any, task: Task, times: Any, labels: Any) -> A
 # -- looking at a network --------------------------------------------------------------
 
 
-def hidden_layer(network: FFEvNN, n_hidden: int) -> FFEvNN:
-    """The first layer alone: a network whose outputs are the hidden neurons."""
-    model = network.neuron_model
-    # All neurons are of one model, or the hidden ones are of the first of several.
-    parts = model.submodels if isinstance(model, MultiNeuronModel) else (model,)
-    heard = jnp.r_[:n_hidden, network.n_neurons : network.n_neurons + network.in_size]
-    delays = network.delays
-    return FFEvNN(
-        [n_hidden],
-        in_size=network.in_size,
-        neuron_model=LIF,
-        max_solver_time=network.max_solver_time,
-        # More than in the whole network, which may stop early.
-        max_event_steps=4 * network.max_event_steps,
-        init_delays=None if delays is None else delays[heard, :n_hidden],
-        **SPIKING | {"init_weights": parts[0].weights[heard, :n_hidden]},
-    )
-
-
 @eqx.filter_jit
-def _probe(task: Task, network: FFEvNN, data: Any) -> tuple[Any, Any]:
-    """Outputs, and whether each hidden neuron fired."""
-    hidden = hidden_layer(network, task.n_hidden)
-
-    def one(sample: Any) -> tuple[Any, Any]:
-        times = task.encode(sample)
-        return task.read(network, times), jnp.isfinite(hidden.ttfs(times))
-
-    return jax.vmap(one)(data)
+def _read(task: Task, network: EvNN, data: Any) -> Any:
+    return jax.vmap(lambda sample: task.read(network, task.encode(sample)))(data)
 
 
-def probe(task: Task, network: FFEvNN, data: Any) -> tuple[np.ndarray, np.ndarray]:
+def probe(task: Task, network: EvNN, data: Any) -> tuple[np.ndarray, np.ndarray]:
     """(n, n_out) outputs and (n, hidden) whether a hidden neuron fired.
 
     In calls of one size, so that there is one compilation for any number of samples.
     """
-    n = len(data)
-    missing = -n % PROBED
-    padded = np.concatenate([np.asarray(data), np.repeat(data[-1:], missing, axis=0)])
-    parts = [
-        jax.device_get(_probe(task, network, jnp.asarray(part)))
-        for part in np.split(padded, len(padded) // PROBED)
-    ]
+    n = len(jax.tree.leaves(data)[0])
+    parts = []
+    for first in range(0, n, PROBED):
+        # Beyond the last sample it is told again.
+        who = np.minimum(np.arange(first, first + PROBED), n - 1)
+        part = jax.tree.map(lambda x, who=who: jnp.asarray(x)[who], data)
+        spikes = activity(network, encoded(task, part)).spikes[:, : task.n_hidden]
+        outputs = jax.device_get(_read(task, network, part))
+        parts.append((outputs, spikes > 0))
     outputs, fired = (np.concatenate(column)[:n] for column in zip(*parts, strict=True))
     return outputs, fired
 
 
-def wake_silent(task: Task, network: FFEvNN, data: Any, part: float) -> FFEvNN:
-    """Raise the input weights of hidden neurons that fire for none of the samples.
-
-    No gradient would ever bring them back. Weights from all inputs grow by `part` of
-    the mean size of the layer's input weights.
-    """
-    _, fired = probe(task, network, data)
-    silent = np.flatnonzero(~fired.any(axis=0))
-
-    def weights(network: FFEvNN) -> Any:
-        model = network.neuron_model
-        parts = model.submodels if isinstance(model, MultiNeuronModel) else (model,)
-        return parts[0].weights
-
-    now = weights(network)
-    from_inputs = now[network.n_neurons :, : task.n_hidden]
-    raised = from_inputs.at[:, silent].add(part * jnp.mean(jnp.abs(from_inputs)))
-    now = now.at[network.n_neurons :, : task.n_hidden].set(raised)
-    return eqx.tree_at(weights, network, now)
+def encoded(task: Task, data: Any) -> Any:
+    """Input spikes of samples."""
+    return jax.vmap(task.encode)(jax.tree.map(jnp.asarray, data))
 
 
 def accuracy(task: Task, outputs: Any, labels: Any) -> float:
@@ -412,8 +382,8 @@ def _check_settings(folder: Path, stored: dict, wanted: dict) -> None:
 
 
 def train(
-    task: Task, network: FFEvNN, splits: Splits, args: argparse.Namespace
-) -> tuple[FFEvNN, Curves]:
+    task: Task, network: EvNN, splits: Splits, args: argparse.Namespace
+) -> tuple[EvNN, Curves]:
     """Train for `args.epochs` epochs in all, with a progress bar."""
     if len(splits.train.labels) < args.batch:
         raise SystemExit(
@@ -434,7 +404,7 @@ def train(
     )
     state = checkpoints.restore(start)
     method = Method(task, optimizer, args.batch)
-    samples = Samples(*map(jnp.asarray, splits.train))
+    samples = jax.tree.map(jnp.asarray, splits.train)
     with tqdm(
         total=args.epochs, initial=state.epoch, unit="epoch", desc="Training"
     ) as bar:
@@ -463,7 +433,9 @@ def _next_state(
     params = state.params
     if wake:
         network = eqx.combine(params, rest)
-        network = wake_silent(method.task, network, samples.data[:WATCHED], wake)
+        times = encoded(method.task, jax.tree.map(lambda x: x[:WATCHED], samples.data))
+        hidden = np.arange(method.task.n_hidden)
+        network = wake_silent(network, times, wake, neurons=hidden)
         params, _ = split_network(network)
     params, opt_state, seen = run_epoch(
         method, rest, params, state.opt_state, key, samples
@@ -529,7 +501,7 @@ def report(summary: dict[str, Any], out: Path) -> None:
     )
 
 
-def save_network(network: FFEvNN, keywords: dict[str, Any], out: Path) -> None:
+def save_network(network: EvNN, keywords: dict[str, Any], out: Path) -> None:
     """Write the trained network to a file that `eventax.io.load_evnn` reads."""
     path = out / "network.eventax"
     save_evnn(path, network, keywords)

@@ -193,7 +193,7 @@ class BlockBack {
       for (const Local& l : locals_)
         if (l.lane == lane && part++ == peak.part) own = &l;
       if (!own)
-        event_time_[static_cast<std::size_t>(peak.pass)] += by_time;
+        moves_with(peak.pass, lane, by_time);
       else if (own->spike >= 0)
         times_.spikes[b_][static_cast<std::size_t>(own->spike)] += by_time;
     }
@@ -266,9 +266,15 @@ class BlockBack {
       if (part > 0)
         owed_[lane] += by_time;
       else if (p > 0)
-        event_time_[static_cast<std::size_t>(p) - 1] += by_time;
+        moves_with(p - 1, lane, by_time);
     }
     return from;
+  }
+
+  // Something of a lane moves with the time of an event, and so with its own delay.
+  void moves_with(int event, int lane, double time) {
+    event_time_[static_cast<std::size_t>(event)] += time;
+    if (!gradient_.delays.empty()) late_.push_back({event, lane, time});
   }
 
   static State masked(State slope, const Mode& mode) {
@@ -304,8 +310,7 @@ class BlockBack {
       l.x -= time * by.x / rate;
       l.y -= time * by.y / rate;
     } else if (s.cause >= 0) {
-      event_time_[static_cast<std::size_t>(s.cause)] += time;
-      if (!gradient_.delays.empty()) late_.push_back({s.cause, s.lane, time});
+      moves_with(s.cause, s.lane, time);
     } else if (s.cause != kAtStart) {
       owed_[s.lane] += time;  // to the spike before
     }
@@ -406,6 +411,11 @@ class BlockBack {
   void observation(const Arrival& a, int p, const Observed& observed) {
     double time = event_time_[static_cast<std::size_t>(p) - 1];
     const Lanes* at = wish_.observations ? states_at(p) : nullptr;
+    if (reading_ != Reading::kNone) {
+      time += window_back(a.index == kWindowStart, story_.start_of(p), at);
+      times_.observations[static_cast<std::size_t>(a.index)] += time;
+      return;
+    }
     for (int lane = 0; lane < story_.plan->width; lane++) {
       const int neuron = story_.plan->neurons[static_cast<std::size_t>(lane)];
       if (neuron < 0) continue;
@@ -420,6 +430,18 @@ class BlockBack {
       a_.ly[lane] += by.y;
     }
     times_.observations[static_cast<std::size_t>(a.index)] += time;
+  }
+
+  // What integrals gain by a later end of their window, or lose by a later start,
+  // before which nothing counts.
+  double window_back(bool starts, double t, const Lanes* at) {
+    double time = 0;
+    if (by_integral_ && at)
+      for (const int lane : meter_.lanes())
+        time += read_[lane] * meter_.gauge(t).weight * at->x[lane];
+    if (!starts) return time;
+    by_integral_ = nullptr;
+    return -time;
   }
 
   struct Late {

@@ -127,6 +127,7 @@ class Problem {
     ask.question = static_cast<Question>(header.question);
     ask.reading = static_cast<Reading>(header.reading);
     ask.rho = reals[1];
+    ask.window = ask.question == Question::kReading && n_observe > 0;
     ask.max_spikes = static_cast<int>(header.max_spikes);
     ask.slot.assign(static_cast<std::size_t>(n), -1);
     for (std::int64_t k = 0; k < n_outputs; k++) {
@@ -692,7 +693,8 @@ void backward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Args& ar
         for (const int lane : meter.lanes())
           read[lane] = static_cast<double>(
               by_read.template of<T>(b)[problem.ask.slot[plan.neurons[lane]]]);
-      const bool watched = states && !output_lanes(problem.ask, plan).empty();
+      const bool watched =
+          problem.ask.observes() && !output_lanes(problem.ask, plan).empty();
       const Sources sources{&inputs, &known, watched ? &observe : nullptr};
       Story story{&plan,           &parameters.blocks[q], {}, &trace.spikes[q],
                   &trace.wakes[q], problem.setting.t0,    end};

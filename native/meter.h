@@ -11,6 +11,9 @@ namespace eventax {
 
 enum class Reading { kNone, kIntegral, kHighest };
 
+// Of the two observations that bound a window: its end is that of the simulation.
+constexpr int kWindowStart = 0;
+
 // Where a potential was highest.
 struct Peak {
   double value = -kInf;
@@ -22,8 +25,10 @@ struct Peak {
 
 class Meter {
  public:
-  Meter(Reading reading, double rho, double t0)
-      : reading_(reading), rho_(rho), t0_(t0) {}
+  // With a window, what comes before it is opened does not count.
+  Meter(Reading reading, double rho, double t0, bool window)
+      : reading_(reading), rho_(rho), t0_(t0), open_(!window) {}
+  void open() { open_ = true; }
 
   // The lanes that are asked about.
   void watch(int width, std::vector<int> lanes) {
@@ -45,7 +50,7 @@ class Meter {
   // Everybody goes from t on for h; those in `apart` say so themselves.
   void way(const LaneStates& s, double t, double h, int pass,
            const std::vector<int>& apart) {
-    if (!on() || !(h >= 0)) return;
+    if (!on() || !open_ || !(h >= 0)) return;
     if (reading_ == Reading::kHighest) {
       for (const int lane : lanes_) {
         bool skip = false;
@@ -67,7 +72,7 @@ class Meter {
 
   void lane_way(const LaneStates& s, int lane, State now, double t, double h, int mode,
                 int pass, int part) {
-    if (!on()) return;
+    if (!on() || !open_) return;
     if (reading_ == Reading::kIntegral)
       sums_[lane] += s.of(lane).lane_integral(s.within(lane), now, h,
                                               s.mode_of(lane, mode), gauge(t));
@@ -102,6 +107,7 @@ class Meter {
 
   Reading reading_;
   double rho_, t0_;
+  bool open_;
   std::vector<int> lanes_;
   std::vector<double> sums_, kept_;
   std::vector<Peak> peaks_;

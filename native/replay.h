@@ -193,6 +193,8 @@ class Replay {
           [&](int row, const std::vector<int>* lanes) { deliver(row, lanes); });
     } else if (e.arrival.source != kObservation) {
       deliver(e.arrival.row, lanes_of(story_, e.arrival));
+    } else if (e.arrival.index == kWindowStart) {
+      meter_.open();
     }
   }
 

@@ -15,9 +15,11 @@ struct Ask {
   Question question = Question::kFirst;
   Reading reading = Reading::kNone;
   double rho = 0;
+  bool window = false;       // readings count between two observations only
   std::vector<int> outputs;  // neurons
   std::vector<int> slot;     // by neuron: its place among the outputs, -1
   int max_spikes = 1;
+  bool observes() const { return question == Question::kStates || window; }
 };
 
 // What is known of a sample after its simulation.
@@ -45,7 +47,7 @@ inline std::vector<int> output_lanes(const Ask& ask, const BlockPlan& plan) {
 
 inline Meter meter_of(const Ask& ask, const Setting& setting, const BlockPlan& plan) {
   Meter meter(ask.question == Question::kReading ? ask.reading : Reading::kNone,
-              ask.rho, setting.t0);
+              ask.rho, setting.t0, ask.window);
   if (ask.question == Question::kReading)
     meter.watch(plan.width, output_lanes(ask, plan));
   return meter;
@@ -160,8 +162,8 @@ class Sample {
   template <class Observe>
   int run_block(std::size_t b, double until, Observe& observe) {
     BlockRun& run = *runs_[b];
-    const bool watched = ask_.question == Question::kStates &&
-                         !output_lanes(ask_, plan_.blocks[b]).empty();
+    const bool watched =
+        ask_.observes() && !output_lanes(ask_, plan_.blocks[b]).empty();
     const Sources sources{&inputs_, &fired_before_, watched ? &observe_ : nullptr};
     gather(plan_, parameters_, static_cast<int>(b), sources, until, end_, run.cursor(),
            run.arrivals());

@@ -454,7 +454,10 @@ class BlockRun {
     }
     seq_++;
     if (a.source == kObservation) {
-      observe(a.index, states_);
+      if (!meter_.on())
+        observe(a.index, states_);
+      else if (a.index == kWindowStart)
+        meter_.open();
       return;
     }
     deliver(a);

@@ -75,24 +75,6 @@ def test_results_of_seeds_are_put_together(example, folder, whole_run):
     assert (folder / "report" / "both.png").read_bytes().startswith(PNG)
 
 
-@pytest.mark.slow
-def test_only_neurons_that_never_fire_are_woken(example):
-    import training
-
-    network = example.make_network(0, example.network_keywords(6, None))
-    first = network.n_neurons
-    weights = network.neuron_model.weights
-    weights = weights.at[first:, 2].set(-1.0).at[first:, 4].set(0.0)
-    network = eqx.tree_at(lambda n: n.neuron_model.weights, network, weights)
-    data = example.make_samples(0, 40).train.data
-    woken = training.wake_silent(example.make_task(6), network, data, 0.5)
-    change = np.array(woken.neuron_model.weights - weights)
-    size = np.abs(weights[first:, :6]).mean()
-    wanted = np.zeros_like(change)
-    wanted[first:, [2, 4]] = 0.5 * size
-    np.testing.assert_allclose(change, wanted, atol=1e-5)
-
-
 def test_a_stopped_run_ends_with_the_same_numbers(example, folder, whole_run, capsys):
     summary, whole = whole_run
     out = folder / "stopped"

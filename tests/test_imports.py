@@ -15,6 +15,7 @@ from eventax import (
     io,
     losses,
     metrics,
+    monitor,
     neuron_models,
     plot,
     testing,
@@ -29,6 +30,7 @@ PUBLIC = [
     io,
     losses,
     metrics,
+    monitor,
     neuron_models,
     plot,
     testing,
@@ -38,7 +40,7 @@ PACKAGE = Path(eventax.__file__).parent
 
 # What a layer must not know of.
 ABOVE = {"_native", "_networks", "_saving", "evnn", "neuron_models", "initialization"}
-ABOVE |= {"_exchange", "plot"}
+ABOVE |= {"_exchange", "plot", "monitor"}
 ASIDE = {"losses", "metrics", "encoding", "datasets", "connectivity"}
 CORE = {"_flows", "_neurons", "_engine", "_layers"}
 FORBIDDEN = {
@@ -51,6 +53,7 @@ FORBIDDEN = {
     "_networks": (ABOVE - {"_native", "_networks"}) | ASIDE,
     "_saving": (ABOVE - {"_networks", "_saving"}) | ASIDE,
     "initialization": {"plot"},
+    "monitor": CORE - {"_neurons"} | (ABOVE - {"_networks"}) | ASIDE,
     "plot": {"_flows", "_engine", "_layers", "_saving", "initialization", "datasets"},
     "_exchange": (ABOVE - {"_native", "_networks", "_exchange"}) | ASIDE,
     # They know arrays, and no network.

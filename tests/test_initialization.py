@@ -14,7 +14,16 @@ import numpy as np
 import pytest
 
 from eventax import EvNN, FFEvNN
-from eventax.initialization import RECIPES, _firing, normal_weights, scale_to_fire
+from eventax.connectivity import connect, excitatory_inhibitory, layers
+from eventax.encoding import list_spikes
+from eventax.initialization import (
+    RECIPES,
+    normal_weights,
+    projection_weights,
+    scale_to_fire,
+    wake_silent,
+)
+from eventax.monitor import _counts, activity
 from eventax.neuron_models import LI, LIF, MultiNeuronModel, NeuronModel, Refractory
 
 IN_SIZE, T_END = 3, 60.0
@@ -175,12 +184,14 @@ def test_samples_without_spikes_are_named():
     ("layers", "inputs", "options", "message"),
     [
         ([6, 5], (5, 3, 1), {}, "in sum its 10 neurons; got [6, 5]"),
-        ([10, 0], (5, 3, 1), {}, "in sum its 10 neurons"),
+        ({"a": 10, "b": 1}, (5, 3, 1), {}, "in sum its 10 neurons"),
         ([6, 4], (3, 1), {}, "must have shape (batch, M, K)"),
         ([6, 4], (5, 2, 1), {}, "M = 3 channels; got shape (5, 2, 1)"),
         ([6, 4], (0, 3, 1), {}, "at least one sample"),
         ([6, 4], (5, 3, 1), {"fraction": 0.0}, "above 0 and not above 1"),
         ([6, 4], (5, 3, 1), {"fraction": 1.2}, "got 1.2"),
+        ([6, 4], (5, 3, 1), {"spikes": 0.0}, "`spikes` must be a number above 0, or"),
+        ([6, 4], (5, 3, 1), {"spikes": [1, 1, 1]}, "each of the 2 layers"),
         ([6, 4], (5, 3, 1), {"fraction": [0.5]}, "each of the 2 layers"),
         ([6, 4], (5, 3, 1), {"max_factor": 0.5}, "`max_factor` must be at least 1"),
         ([6, 4], (5, 3, 1), {"max_factor": jnp.inf}, "`max_factor` must be finite"),
@@ -206,10 +217,209 @@ def test_a_fraction_is_a_number(unchecked):
         scale_to_fire(make_net(), jnp.ones((5, 3, 1)), fraction="half")
 
 
-def test_sizes_are_needed_for_networks_without_layers():
-    net = EvNN(LIF, 2, T_END, 1, init_weights=1.0, init_bias=0.0, thresh=1.0, **TAUS)
-    with pytest.raises(ValueError, match="`layers` must be given"):
-        scale_to_fire(net, jnp.ones((2, 1, 1)))
+# -- recurrent networks ----------------------------------------------------------------
+
+SHAPE = layers(
+    {"first": 6, "second": 5, "readout": 2},
+    IN_SIZE,
+    recurrent=["first", "second"],
+    types=[0, 0, 1],
+)
+
+
+def recurrent_net(shape=SHAPE, **keywords):
+    weights = 0.1 * projection_weights(KEY, shape)
+    own = {**TAUS, "init_bias": 0.0}
+    if shape.neuron_type_ids is None:
+        settings = {**own, "thresh": 1.0, "init_weights": weights, **keywords}
+        return EvNN(LIF, max_solver_time=T_END, **shape, **settings)
+    fires = shape.neuron_type_ids == 0
+    return EvNN(
+        MultiNeuronModel,
+        max_solver_time=T_END,
+        **shape,
+        neuron_models=[LIF, LI],
+        neuron_model_kwargs=[
+            own | {"thresh": 1.0, "init_weights": weights[:, fires]},
+            own | {"init_weights": weights[:, ~fires]},
+        ],
+        **keywords,
+    )
+
+
+def many_samples(n=40):
+    return 20.0 * jax.random.uniform(jax.random.PRNGKey(1), (n, IN_SIZE, 2))
+
+
+def test_recurrent_layers_fire_as_often_as_asked():
+    """With weights as drawn nobody fires; the factor is told to 0.1 %."""
+    net, inputs = recurrent_net(), many_samples()
+    assert not activity(net, inputs).spikes.any()
+    scaled = scale_to_fire(net, inputs, SHAPE, spikes=[2.0, 1.0, None])
+    first, second, readout = activity(scaled, inputs, SHAPE).rows
+    assert 2.0 <= first.spikes < 2.3
+    assert 1.0 <= second.spikes < 1.3
+    assert (readout.spikes, readout.silent, readout.fires) == (0, 0, False)
+    old, new = (n.neuron_model.submodels for n in (net, scaled))
+    np.testing.assert_array_equal(new[1].weights, old[1].weights)
+    for name in ("first", "second"):
+        columns = SHAPE.neurons(name)
+        heard = np.asarray(SHAPE.wmask)[:, columns]
+        factors = np.asarray(new[0].weights / old[0].weights)[:, columns][heard]
+        # Those of recurrent weights too.
+        np.testing.assert_allclose(factors, factors[0], rtol=1e-5)
+        less = scale_columns(scaled, columns, 1 - 1.2e-3)
+        row = {r.name: r for r in activity(less, inputs, SHAPE).rows}[name]
+        assert row.spikes < {"first": 2.0, "second": 1.0}[name]
+
+
+def scale_columns(net, columns, factor):
+    return eqx.tree_at(
+        lambda n: n.neuron_model.submodels[0].weights,
+        net,
+        replace_fn=lambda w: w.at[:, columns].mul(factor),
+    )
+
+
+def test_lists_of_spikes_are_samples_too():
+    inputs = many_samples(20)
+    padded, listed = (
+        scale_to_fire(recurrent_net(), x, SHAPE, fraction=[0.5, 0.2, None])
+        for x in (inputs, list_spikes(inputs))
+    )
+    for a, b in zip(jax.tree.leaves(padded), jax.tree.leaves(listed), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_without_layers_hidden_and_output_neurons_are_scaled():
+    shape = layers([6, 2], IN_SIZE, recurrent=[0])
+    alone, given = (
+        scale_to_fire(recurrent_net(shape), many_samples(), *sizes, fraction=0.5)
+        for sizes in ((), ([6, 2],))
+    )
+    np.testing.assert_array_equal(
+        alone.neuron_model.weights, given.neuron_model.weights
+    )
+
+
+def test_layers_that_hear_each_other_have_one_factor():
+    """Whatever the order in which they are numbered."""
+    shape = connect(
+        {"last": 2, "a": 4, "b": 4},
+        IN_SIZE,
+        {("input", "a"): True, ("a", "b"): True, ("b", "a"): True, ("b", "last"): True},
+        outputs=["last"],
+    )
+    net, inputs = recurrent_net(shape), many_samples()
+    scaled = scale_to_fire(net, inputs, shape, spikes=0.5)
+    ratio = np.asarray(scaled.neuron_model.weights / net.neuron_model.weights)
+    both = np.concatenate(
+        [ratio[shape.block(*pair)].ravel() for pair in (("a", "b"), ("b", "a"))]
+    )
+    np.testing.assert_allclose(both, both[0], rtol=1e-5)
+    spikes = activity(scaled, inputs).spikes
+    assert 0.5 <= spikes[:, 2:].mean() < 0.6
+    assert 0.5 <= spikes[:, :2].mean() < 0.8
+    message = "Layers 1 (from 0, a) and 2 (from 0, b) hear each other"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        scale_to_fire(net, inputs, shape, spikes=[1.0, 1.0, 2.0])
+
+
+def test_neurons_that_excite_each_other_too_much_are_named():
+    shape = layers({"hidden": 6}, IN_SIZE, recurrent=True)
+    net = recurrent_net(shape, init_weights=1.0, max_event_steps=60)
+    message = "make their recurrent weights weaker"
+    with pytest.raises(ValueError, match=message):
+        scale_to_fire(net, many_samples(), shape, spikes=3.0)
+
+
+def test_a_layer_without_neurons_is_left_alone():
+    net, inputs = make_net(), samples()
+    empty, full = (scale_to_fire(net, inputs, sizes) for sizes in ([6, 0, 4], [6, 4]))
+    assert eqx.tree_equal(empty, full)
+
+
+def test_weights_of_projections_have_their_gains():
+    shape = layers({"a": 60, "b": 50}, 40, recurrent=["a"])
+    weights = np.array(projection_weights(KEY, shape, {("a", "a"): 0.5}))
+    for pair, sd in {
+        ("input", "a"): 1 / 40**0.5,
+        ("a", "a"): 0.5 / 60**0.5,
+        ("a", "b"): 1 / 60**0.5,
+    }.items():
+        block = weights[shape.block(*pair)]
+        # Five standard errors of a standard deviation, and of a mean.
+        assert abs(block.std() - sd) <= 5 * sd / np.sqrt(2 * block.size)
+        assert abs(block.mean()) <= 5 * sd / np.sqrt(block.size)
+        weights[shape.block(*pair)] = 0
+    assert not weights.any()
+
+
+def test_weights_of_projections_have_the_signs_of_their_senders():
+    # With another key than that of the weights, which would depend on the mask.
+    shape = excitatory_inhibitory(jax.random.key(7), 20, 5, in_size=3, probability=0.3)
+    weights = projection_weights(KEY, shape)
+    np.testing.assert_array_equal(np.sign(weights), shape.signs)
+    # The size counts those synapses that the receiver has.
+    block = shape.block("excitatory", "excitatory")
+    drawn, mask = np.asarray(weights)[block], shape.wmask[block]
+    total = (drawn**2).sum(axis=0)[mask.any(axis=0)]
+    assert abs(total.mean() - 1) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("gains", "message"),
+    [
+        ({("first", "first"): -1.0}, "must be finite and not negative"),
+        ({("first", "first"): np.nan}, "must be finite and not negative"),
+        ({("second", "first"): 1.0}, "pairs .* that `shape` connects"),
+        ({"first": 1.0}, "pairs .* that `shape` connects"),
+    ],
+)
+def test_wrong_gains_are_refused(gains, message):
+    with pytest.raises(ValueError, match=message):
+        projection_weights(KEY, SHAPE, gains)
+
+
+# -- waking ----------------------------------------------------------------------------
+
+
+def test_only_neurons_that_never_fire_are_woken():
+    net, inputs = scale_to_fire(make_net(), samples(), fraction=0.5), samples()
+    weights = net.neuron_model.weights.at[10:, 2].set(-1.0).at[10:, 4].set(0.0)
+    net = change_weights(net, lambda _: weights)
+    silent = ~np.asarray(fired(net, inputs))[:, :6].any(axis=0)
+    assert silent[[2, 4]].all()
+    assert not silent.all()
+    woken = wake_silent(net, inputs, 0.5, neurons=np.arange(6))
+    change = np.array(woken.neuron_model.weights - weights)
+    wanted = np.zeros_like(change)
+    wanted[10:, np.flatnonzero(silent)] = 0.5 * np.abs(weights[10:, :6]).mean()
+    np.testing.assert_allclose(change, wanted, atol=1e-6)
+    # Others are not looked after; and where all fire, nothing changes.
+    assert wake_silent(net, inputs, 0.5, neurons=np.flatnonzero(~silent)) is net
+
+
+def test_readouts_are_not_woken():
+    net, inputs = recurrent_net(), many_samples()
+    woken = wake_silent(net, inputs, 1.0)
+    old, new = (n.neuron_model.submodels for n in (net, woken))
+    np.testing.assert_array_equal(new[1].weights, old[1].weights)
+    heard = np.asarray(SHAPE.wmask)[:, :11]
+    change = np.asarray(new[0].weights - old[0].weights)
+    size = np.abs(np.asarray(old[0].weights)[heard]).mean()
+    np.testing.assert_allclose(change[heard], size, rtol=1e-5)
+    assert not change[~heard].any()
+
+
+def test_waking_refuses_what_makes_no_sense():
+    with pytest.raises(ValueError, match="`part` must not be negative"):
+        wake_silent(make_net(), samples(), -0.1)
+    with pytest.raises(ValueError, match="`neurons` must be different whole numbers"):
+        wake_silent(make_net(), samples(), neurons=[99])
+
+
+# -- models that cannot be scaled ------------------------------------------------------
 
 
 class Own(NeuronModel):
@@ -297,10 +507,9 @@ def test_too_many_events_are_seen_by_whatever_jax_raises(monkeypatch, kind):
     def fails(*args):
         raise kind(message)
 
-    monkeypatch.setattr(_firing, "_fired", fails)
-    ask = make_net(), samples(), np.ones(10), slice(0, 6)
+    monkeypatch.setattr(_counts, "_recorded", fails)
     message = "INTERNAL: ... `max_event_steps` = 300 was reached"
-    assert _firing._fraction(*ask) == np.inf
+    assert _counts.count_within(make_net(), samples()) is None
     message = "another error"
     with pytest.raises(kind, match=message):
-        _firing._fraction(*ask)
+        _counts.count_within(make_net(), samples())

@@ -15,6 +15,7 @@ from eventax.losses import (
     spike_time_mse,
     van_rossum_distance,
     voltage_integral_cross_entropy,
+    waking_first_spike_cross_entropy,
 )
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -429,3 +430,40 @@ def test_shapes_fit():
             spike_time_mse(np.arange(6.0).reshape(2, 3), targets, t_max=T_MAX)
     with fails(ValueError, "`one` and `other`", "broadcast", "(2, 4)", "(3, 4)"):
         van_rossum_distance(np.ones((2, 4)), np.ones((3, 4)), tau=1.0)
+
+
+# -- silent outputs ------------------------------------------------------------------
+
+WAKING = {"tau0": 0.5, "tau1": 6.4, "alpha": 3e-3, "t_max": T_MAX}
+
+
+def test_a_silent_output_is_woken_and_silences_no_other():
+    """Its drive shall grow; all that the others could learn is to be late."""
+    drive = np.array([0.1, 0.2, 0.3])
+    loss = lambda times, drive: waking_first_spike_cross_entropy(  # noqa: E731
+        times, LABELS, drive, **WAKING
+    )
+    np.testing.assert_array_equal(loss(TIMES, drive), first_spike(TIMES, LABELS))
+    total = lambda *args: loss(*args).sum()  # noqa: E731
+    by_times, by_drive = jax.jit(jax.grad(total, argnums=(0, 1)))(TIMES, drive)
+    plain = jax.grad(lambda times: first_spike(times, LABELS).sum())(TIMES)
+    # Samples 1, 2 and 3 have a silent label.
+    heard = np.array([True, False, False, False, True])
+    np.testing.assert_array_equal(by_times[heard], plain[heard])
+    np.testing.assert_array_equal(by_times[~heard], 0)
+    np.testing.assert_array_equal(by_drive, -np.bincount(LABELS[~heard], minlength=3))
+    # A drive for each sample, and samples one by one.
+    each = np.tile(drive, (5, 1))
+    by_each = jax.grad(total, argnums=1)(TIMES, each)
+    np.testing.assert_array_equal(by_each.sum(axis=0), by_drive)
+    mapped = jax.vmap(
+        lambda t, y: waking_first_spike_cross_entropy(t, y, drive, **WAKING)
+    )(TIMES, LABELS)
+    np.testing.assert_allclose(mapped, loss(TIMES, drive), rtol=1e-14)
+
+
+def test_the_drive_is_one_number_for_each_output():
+    for drive in (np.zeros(2), np.zeros((4, 3)), np.zeros(())):
+        message = re.escape("`drive` must have one number for each output, shape (3,)")
+        with pytest.raises(ValueError, match=message):
+            waking_first_spike_cross_entropy(TIMES, LABELS, drive, **WAKING)

@@ -10,6 +10,7 @@ import pytest
 from eventax.metrics import (
     dead_fraction,
     first_spike_accuracy,
+    largest_output_accuracy,
     silent_fraction,
     spikes_per_neuron,
 )
@@ -77,6 +78,22 @@ def test_wrong_labels():
     with fails(ValueError, "`labels`", "between 0 and 2", "got 5"):
         first_spike_accuracy(times, np.array([0, 5]))
     assert jax.jit(first_spike_accuracy)(times, np.array([0, 5])) == 0.5
+
+
+def test_the_largest_output():
+    outputs = np.array([[0.2, 0.7, 0.1], [0.5, 0.5, 0.1], [0.9, NAN, 0.3], [3, 2, 1]])
+    labels = np.array([1, 0, 0, 2])
+    for wrap in (lambda f: f, jax.jit):
+        assert wrap(largest_output_accuracy)(outputs, labels) == 0.5
+    assert largest_output_accuracy(outputs[0], 1) == 1.0
+    # Of two that are equal the first one.
+    assert largest_output_accuracy(outputs[1], 1) == 0.0
+    both = largest_output_accuracy(np.stack([outputs, outputs]), np.stack([labels] * 2))
+    assert both == 0.5
+    with fails(ValueError, "`labels`", "between 0 and 2", "got 3"):
+        largest_output_accuracy(outputs[0], 3)
+    with fails(TypeError, "`labels`", "whole numbers"):
+        largest_output_accuracy(outputs[0], 1.0)
 
 
 # Three samples of four neurons, up to two spikes: neuron 3 never fires, 2 does once.

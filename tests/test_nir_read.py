@@ -11,7 +11,7 @@ from scipy.integrate import solve_ivp
 from scipy.signal import correlate2d
 
 from eventax import EvNN, FFEvNN
-from eventax.io import from_nir
+from eventax.io import from_nir, to_nir
 from eventax.neuron_models import ALIF, LI, LIF, PLIF, MultiNeuronModel
 
 JUMP = {"graph_unit": "ms", "spike": "jump"}
@@ -201,6 +201,33 @@ def test_a_lif_node_is_reset_to_0():
     times = network.spikes_until_t([[2.0, 3.0]], 50.0, max_spikes=3)
     assert times.tolist() == [[2.0, 3.0, np.inf]]
     assert network.state_at_t([[2.0]], [2.0])[0, 0, 0] == 0
+
+
+@pytest.mark.parametrize(
+    ("spike", "jump"), [("dirac", 0.3), ("jump", 0.3), ("step", 0.06)]
+)
+def test_an_if_node_adds_up(spike, jump):
+    """v' = r S: each spike adds r W, or r W dt, and nothing is lost."""
+    dt = 0.2 if spike == "step" else None
+    node = nir.IF(array(0.5), array(1.01), array(0.0))
+    read = from_nir(one_neuron(node, 0.6), 50.0, graph_unit="ms", spike=spike, dt=dt)
+    assert type(read.neuron_model) is ALIF
+    given = [[2.0, 7.0, 30.0, 31.0, 32.0]]
+    v = read.state_at_t(given, [1.0, 5.0, 29.0, 30.5])[0, :, 0]
+    assert np.allclose(v, [0, jump, 2 * jump, 3 * jump], atol=1e-6)
+    # The fourth spike of 0.3 takes it over the threshold, and it starts at 0 again.
+    times = read.spikes_until_t(given, 50.0, max_spikes=1)
+    assert times.tolist() == [[31.0 if spike != "step" else np.inf]]
+    again = from_nir(to_nir(read, unit="ms", spike=spike, dt=dt), 50.0)
+    assert again.neuron_model.tmem.value == np.inf
+    assert np.array_equal(again.state_at_t(given, [33.0]), read.state_at_t(given, 33.0))
+
+
+def test_an_if_node_has_no_bias():
+    nodes = {"in": inputs(1), "w": nir.Affine(array([1.0]), array(0.8))}
+    nodes |= {"n": nir.IF(array(1.0), array(1.0)), "out": outputs(1)}
+    with pytest.raises(ValueError, match="'n' \\(IF\\) has no leak"):
+        from_nir(graph(nodes, "in w n out"), 9.0, graph_unit="ms", spike="dirac")
 
 
 def test_a_bias_without_a_synapse_is_a_constant_current():
@@ -424,10 +451,8 @@ BAD = {
         "Node 'c' must be of a kind that is known here, that is Input, .* got None",
     ),
     "an integrator": (
-        lambda: chain(
-            a=inputs(1), b=W1, c=nir.IF(array(1.0), array(1.0)), e=outputs(1)
-        ),
-        "Node 'c' must have an equation that a model here has too; .* of the kind IF",
+        lambda: chain(a=inputs(1), b=W1, c=nir.I(array(1.0)), e=outputs(1)),
+        "Node 'c' must have an equation that a model here has too; .* of the kind I,",
     ),
     "a threshold": (
         lambda: chain(a=inputs(1), b=nir.Threshold(array(1.0)), c=cuba(), e=outputs(1)),

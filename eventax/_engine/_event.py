@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._flows import AbstractFlow
-from ._readout import NO_READOUT, Numbers, Readout
+from ._readout import NO_READOUT, Counted, Numbers, Readout
 
 # What ends a segment. The order counts: at one time the lower kind comes first.
 IDLE = 0  # nothing: the simulation is over
@@ -104,6 +104,7 @@ def land(
     readout: Readout = NO_READOUT,
     numbers: Numbers | None = None,
     arrived: PyTree | None = None,
+    counts: Counted | None = None,
 ) -> Landed:
     """Flow from (t, z) to the event and apply it.
 
@@ -120,7 +121,8 @@ def land(
     Of `source`, `delays` and `late` only the derivative counts.
     `numbers` are those of the `readout` so far.
     `arrived` is the state at the end of the segment, where it is known already and
-    only the value of the result is wanted.
+    only the value of the result is wanted. `counts` is what a readout over a window
+    takes of it.
     """
     numbers = [] if numbers is None else numbers
     own = jnp.arange(reached.shape[0]) == event.sender
@@ -149,7 +151,7 @@ def land(
         z = jax.tree.map(lambda x, dx: x + dx * newton, z, slope)
 
     step = flow.length(event.route) + moved
-    numbers = readout.along(model, numbers, t, began, z, step)
+    numbers = readout.along(model, numbers, t, began, z, step, counts)
 
     # Neurons of the padding start afresh too, lest they run away.
     after = flow.fire(model, z, who | (~alive & (gap >= 0)))
@@ -166,7 +168,7 @@ def land(
             late = jnp.where(reached & ~waits, without_value(delays), late)
     if delays is None:
         after = flow.receive(model, after, event.sender, rows, reached)
-        numbers = readout.over(model, numbers, after)
+        numbers = readout.over(model, numbers, after, counts)
     else:
         own_delay = jnp.where(reached, without_value(delays), 0)
         # Go on until the arrival, let it happen, and come back to the common time.
@@ -180,5 +182,5 @@ def land(
         jump = jax.tree.map(jnp.subtract, jumped, there)
         after = _move(jax.tree.map(jnp.add, here, jump), change, length)
         states = (here, after), (there, _move(after, later, length))
-        numbers = readout.over_late(model, numbers, end, *states, own_delay)
+        numbers = readout.over_late(model, numbers, end, *states, own_delay, counts)
     return Landed(end, after, late, gap, rate, numbers)

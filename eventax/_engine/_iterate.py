@@ -16,7 +16,7 @@ from . import _event as ev
 from . import _queue as under_way
 from ._event import Event, Landed, land
 from ._queue import Pending, Queue
-from ._readout import Numbers, Readout
+from ._readout import Counted, Numbers, Readout
 from ._status import NOT_FINITE, OK, TOO_MANY_EVENTS
 
 
@@ -325,6 +325,7 @@ def iterate(
         problem.readout,
         core.numbers,
         arrived,
+        counted(problem, inputs, core.known, event),
     )
 
     # Within rounding of the event's time: crossing at the same instant.
@@ -368,6 +369,20 @@ def iterate(
         status=jnp.where(core.running, status, core.status).astype(jnp.int32),
     )
     return new, entry, landed
+
+
+def counted(
+    problem: Problem, inputs: Inputs, known: Array, event: Event
+) -> Counted | None:
+    """What of an event and the way to it lies in the window of the readout, if any.
+
+    `known` is the next entry of the schedule before it.
+    """
+    if not problem.readout.window:
+        return None
+    start, end = (jnp.argmax(inputs.known_ids == -1 - j) for j in range(2))
+    after = known + event.is_known
+    return Counted((known > start) & (known <= end), (after > start) & (known <= end))
 
 
 def receivers(

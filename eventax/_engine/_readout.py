@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 from .._flows import AbstractFlow, ClosedForm, Gauge
 
 Numbers = list[Float[Array, " readouts"]]
+
+
+class Counted(NamedTuple):
+    """Whether what leads to an event lies in the window, and what it jumps to."""
+
+    way: Bool[Array, ""]
+    jump: Bool[Array, ""]
 
 
 class Readout(NamedTuple):
@@ -20,26 +28,45 @@ class Readout(NamedTuple):
     flow: AbstractFlow = ClosedForm()  # in closed form, of these neurons alone
     gauges: tuple[Gauge, ...] = ()
     width: int = 0  # of the whole population, padding included
+    window: bool = False  # between the first and the second observation only
 
     def start(self, model: Any, z: PyTree) -> Numbers:
         """At t0."""
+        here = self._points(model, z)
+        if not self.window:
+            return here
+        pairs = zip(self.gauges, here, strict=True)
+        return [jnp.full_like(number, gauge.nothing) for gauge, number in pairs]
+
+    def _points(self, model: Any, z: PyTree) -> Numbers:
         return self._ask(
             model, lambda gauge, part, z: gauge.point(self.flow, part, z), z
         )
 
     def along(
-        self, model: Any, before: Numbers, t: Any, z: PyTree, end: PyTree, step: Any
+        self,
+        model: Any,
+        before: Numbers,
+        t: Any,
+        z: PyTree,
+        end: PyTree,
+        step: Any,
+        counts: Counted | None,
     ) -> Numbers:
         """After a way from z at t to `end`."""
 
         def piece(gauge: Gauge, part: Any, z: PyTree, end: PyTree) -> Array:
             return gauge.piece(self.flow, part, t, z, end, step)
 
-        return self._added(before, self._ask(model, piece, z, end))
+        way = None if counts is None else counts.way
+        return self._added(before, self._ask(model, piece, z, end), way)
 
-    def over(self, model: Any, before: Numbers, z: PyTree) -> Numbers:
+    def over(
+        self, model: Any, before: Numbers, z: PyTree, counts: Counted | None
+    ) -> Numbers:
         """After a jump to z."""
-        return self._added(before, self.start(model, z))
+        jump = None if counts is None else counts.jump
+        return self._added(before, self._points(model, z), jump)
 
     def over_late(
         self,
@@ -49,6 +76,7 @@ class Readout(NamedTuple):
         common: tuple[PyTree, PyTree],
         own: tuple[PyTree, PyTree],
         late: Float[Array, " neurons"],
+        counts: Counted | None,
     ) -> Numbers:
         """After a jump, for each neuron at its own time; see `Gauge.jump`."""
         late = late[self.neurons]
@@ -56,7 +84,8 @@ class Readout(NamedTuple):
         def jump(gauge: Gauge, part: Any, *states: PyTree) -> Array:
             return gauge.jump(self.flow, part, t, states[:2], states[2:], late)
 
-        return self._added(before, self._ask(model, jump, *common, *own))
+        more = self._ask(model, jump, *common, *own)
+        return self._added(before, more, None if counts is None else counts.jump)
 
     def _ask(
         self, model: Any, number: Callable[..., Array], *states: PyTree
@@ -68,9 +97,15 @@ class Readout(NamedTuple):
         own = [model.state_of(z, self.neurons) for z in states]
         return [number(gauge, part, *own) for gauge in self.gauges]
 
-    def _added(self, before: Numbers, more: Numbers) -> Numbers:
+    def _added(
+        self, before: Numbers, more: Numbers, counts: Bool[Array, ""] | None
+    ) -> Numbers:
         triples = zip(self.gauges, before, more, strict=True)
-        return [gauge.add(old, new) for gauge, old, new in triples]
+        added = [gauge.add(old, new) for gauge, old, new in triples]
+        if counts is None:
+            return added
+        pairs = zip(added, before, strict=True)
+        return [jnp.where(counts, new, old) for new, old in pairs]
 
 
 NO_READOUT = Readout()

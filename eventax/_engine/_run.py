@@ -57,7 +57,8 @@ def run(
     """Simulate `model` from t0 to `t_end`, default the longest time allowed.
 
     `delays` are not negative. Stops early once all neurons in `awaited` have fired.
-    The way up to `t_end` counts for a `readout` if that is observed.
+    The way up to `t_end` counts for a `readout` if that is observed. Over a window, it
+    is what lies between the first and the second observation.
     """
     flow, dtype = settings.flow, inputs.times.time.dtype
     n_neurons = settings.wmask.shape[1]
@@ -65,7 +66,15 @@ def run(
         t_end = Clock.of(settings.max_time, dtype)
     if observe_at is None:
         observe_at = Clock.of(np.zeros(0), dtype)
-    fault = faults(settings, inputs.spikes, observe_at.time, t_end.time, delays)
+    readout = readout or NO_READOUT
+    fault = faults(
+        settings,
+        inputs.spikes,
+        observe_at.time,
+        t_end.time,
+        delays,
+        window=readout.window,
+    )
     # How delays move arrivals is differentiated where a spike arrives.
     fixed = None if delays is None else lax.stop_gradient(delays)
     # A sample at fault has no events.
@@ -93,7 +102,7 @@ def run(
         room=queue_room(settings),
         n_observations=observe_at.time.shape[0],
         awaited=awaited,
-        readout=(readout or NO_READOUT)._replace(width=width),
+        readout=readout._replace(width=width),
     )
     given = Inputs(
         params=params,

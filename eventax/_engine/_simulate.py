@@ -34,6 +34,7 @@ from ._iterate import (
     Inputs,
     Problem,
     Results,
+    counted,
     entry_like,
     iterate,
     observation,
@@ -321,6 +322,7 @@ def _pull(
     rows = [leaf[event.sender] for leaf in inputs.senders]
     delays = None if inputs.delays is None else inputs.delays[event.sender]
     reached = receivers(problem, inputs, event.sender, event.delay)
+    counts = counted(problem, inputs, entry.known, event)
     flow = problem.backward or problem.flow
 
     def land(t, z, late, numbers, params, rows, delays, source):
@@ -339,6 +341,7 @@ def _pull(
             event,
             problem.readout,
             numbers,
+            counts=counts,
         )
         return landed.time, landed.after, landed.late, landed.numbers
 

@@ -27,8 +27,9 @@ OUTSIDE_OBSERVATION = 6
 OUTSIDE_END = 7
 DELAY_NOT_FINITE = 8
 NO_SUCH_INPUT = 9
+OUTSIDE_WINDOW = 10
 # From here on: the number of places that the queue was short of.
-QUEUE_FULL = 9
+QUEUE_FULL = 10
 
 # A queue too short is given more places than it was asked to have, up to this number,
 # so that the error can tell how many are needed.
@@ -44,13 +45,19 @@ def faults(
     observe_at: Array,
     t_end: Array,
     *delays: Array | None,
+    window: bool = False,
 ) -> Int[Array, ""]:
-    """What is wrong with times and delays that a user gave; OK if nothing is."""
+    """What is wrong with times and delays that a user gave; OK if nothing is.
+
+    With a `window`, observations are its start and end.
+    """
     t0, last = settings.t0, jnp.asarray(settings.max_time, inputs.times.dtype)
     inside = (observe_at >= t0) & (observe_at <= last)
+    inside = inside & (observe_at[:1] <= observe_at) if window else inside
     end_inside = (t_end >= t0) & (t_end <= last)
     problem = jnp.where(end_inside, OK, OUTSIDE_END)
-    problem = jnp.where(jnp.all(inside), problem, OUTSIDE_OBSERVATION)
+    outside = OUTSIDE_WINDOW if window else OUTSIDE_OBSERVATION
+    problem = jnp.where(jnp.all(inside), problem, outside)
     problem = jnp.where(jnp.any(inputs.times < t0), EARLY_INPUT, problem)
     problem = jnp.where(jnp.any(jnp.isnan(inputs.times)), NAN_INPUT, problem)
     n_senders, n_neurons = settings.wmask.shape
@@ -248,6 +255,11 @@ def messages_by_status(settings: Settings, segments: int = 0) -> list[str]:
             f"{settings.wmask.shape[0] - settings.wmask.shape[1] - 1}, the network's "
             "inputs. Where there is no spike the time is `inf`, and the channel does "
             "not matter."
+        ),
+        OUTSIDE_WINDOW: (
+            f"`start` and `end` must lie between `t0` = {t0} and `max_solver_time` = "
+            f"{last}, and `start` not after `end`. Raise `max_solver_time`, or change "
+            "the window."
         ),
     }
     return [messages[k] for k in sorted(messages)]

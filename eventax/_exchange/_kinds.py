@@ -3,7 +3,7 @@ r"""What nodes of neurons mean: the same equation in NIR and here.
 `CubaLIF`, $\tau_s I' = -I + w_{in} S$, $\tau_m v' = v_{leak} - v + r I$, is `LIF` or
 `PLIF` with $i = r I$ and $ic = v_{leak}$; `CubaLI`, the same without a threshold, is
 `LI`; `LIF`, $\tau v' = v_{leak} - v + r S$ with a reset to 0, is `ALIF` with a constant
-threshold.
+threshold, and `IF`, $v' = r S$, the same with an infinite $\tau_m$.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ Arrays = dict[str, np.ndarray]
 
 # What a graph may hold and no model here is.
 STRANGE = {
-    "IF": "it integrates without a leak what arrives as a jump",
     "I": "it integrates without a leak and never fires",
     "LI": "it never fires, and what arrives is a jump of its potential",
     "Threshold": "it has no state",
@@ -49,6 +48,7 @@ PARAMETERS = {
     "CubaLIF": ("tau_syn", "tau_mem", "r", "v_leak", "v_threshold", "v_reset", "w_in"),
     "CubaLI": ("tau_syn", "tau_mem", "r", "v_leak", "w_in"),
     "LIF": ("tau", "r", "v_leak", "v_threshold", "v_reset"),
+    "IF": ("r", "v_threshold", "v_reset"),
 }
 _POSITIVE = ("tau", "tau_syn", "tau_mem")
 
@@ -97,8 +97,8 @@ def read_neurons(
     """The neurons of a node, whose `parameters` have the shape of the layer."""
     given = {key: a.ravel() for key, a in arrays.items()}
     exact = {key: a.astype(np.float64) for key, a in given.items()}
-    if kind == "LIF":
-        return _read_delta(name, given, exact, convention)
+    if kind in ("LIF", "IF"):
+        return _read_delta(name, kind, given, exact, convention)
     constants = {
         "tsyn": exact["tau_syn"] * convention.scale,
         "tmem": exact["tau_mem"] * convention.scale,
@@ -112,23 +112,28 @@ def read_neurons(
 
 
 def _read_delta(
-    name: str, given: Arrays, exact: Arrays, convention: Convention
+    name: str, kind: str, given: Arrays, exact: Arrays, convention: Convention
 ) -> Neurons:
     _check_reset(name, exact)
     if np.any(exact["v_reset"] != 0):
         raise ValueError(
-            f"`v_reset` of node '{name}' (LIF) must be 0: here neurons whose potential "
-            f"itself jumps start at 0 and are reset to it; got {exact['v_reset']!r}."
+            f"`v_reset` of node '{name}' ({kind}) must be 0: here neurons whose "
+            "potential itself jumps start at 0 and are reset to it; got "
+            f"{exact['v_reset']!r}."
         )
-    one = np.ones_like(exact["tau"])
+    one = np.ones_like(given["r"])
+    leaks = kind == "LIF"
     constants = {
-        "tmem": exact["tau"] * convention.scale,
+        "tmem": exact["tau"] * convention.scale if leaks else np.inf * one,
         "b0": exact["v_threshold"],
         # The threshold stays where it is, so its time constant does not matter.
         "beta": 0 * one,
         "ta": one,
     }
-    gain = convention.strength(given["r"], given["tau"])
+    # Without a leak r is all that a pulse is multiplied by.
+    gain = convention.strength(given["r"], given["tau"] if leaks else one)
+    if not leaks:
+        return Neurons(ALIF, constants, 0 * exact["r"], gain, None)
     bias_gain = None if convention.spike == "jump" else exact["r"]
     return Neurons(ALIF, constants, exact["v_leak"], gain, bias_gain)
 
@@ -206,15 +211,30 @@ def _write_delta(
             f"`reset_grad_preserve=False`; got beta={model.beta.value!r}, "
             f"reset_grad_preserve={model.reset_grad_preserve!r}."
         )
-    tau = time(model.tmem.value)
+    tau, ic = time(model.tmem.value), chosen(model.ic)
+    threshold, gain = chosen(model.b0.value), chosen(model.rm.value)
+    leaks = np.isfinite(tau)
+    if not leaks.any():
+        unit = convention.unit_strength(np.ones_like(tau)).astype(model.dtype)
+        parameters = {
+            "r": unit,
+            "v_threshold": threshold,
+            "v_reset": np.zeros_like(tau),
+        }
+        return Written("IF", parameters, gain)
+    if not leaks.all():
+        raise ValueError(
+            "`network` has ALIF neurons with and without a leak in one layer, for "
+            f"which NIR has two kinds of node; got tmem={model.tmem.value!r}."
+        )
     parameters = {
         "tau": tau,
         "r": convention.unit_strength(tau).astype(model.dtype),
-        "v_leak": chosen(model.ic),
-        "v_threshold": chosen(model.b0.value),
+        "v_leak": ic,
+        "v_threshold": threshold,
         "v_reset": np.zeros_like(tau),
     }
-    return Written("LIF", parameters, chosen(model.rm.value))
+    return Written("LIF", parameters, gain)
 
 
 WRITERS: dict[type[NeuronModel], Callable[..., Written]] = {

@@ -219,6 +219,12 @@ def _checked(layer: Layer, size: int) -> Layer:
         )
     if not np.any(signal.bias != 0):
         return layer
+    if neurons.bias_gain is None and np.isinf(neurons.constants["tmem"]).any():
+        raise ValueError(
+            f"The bias of node '{signal.biased[0]}' must be 0, since '{name}' (IF) has "
+            "no leak: a constant current would move its potential, and here only "
+            "spikes do."
+        )
     if neurons.bias_gain is None:
         raise ValueError(
             f"The bias of node '{signal.biased[0]}' must be 0, since it reaches "

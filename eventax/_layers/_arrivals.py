@@ -25,6 +25,7 @@ class Arrivals(NamedTuple):
     senders: Int[Array, "entries_and_next ..."]
     seen: Int[Array, "entries ..."] | None  # number of the observation, or -1
     joined: Bool[Array, " entries"] | None  # the next one comes before anything else
+    counts: Bool[Array, "entries_and_next ..."] | None  # the way there, for readouts
     length: Int[Array, ""]  # entries up to the last one used, of any neuron
 
 
@@ -35,6 +36,7 @@ class Window(NamedTuple):
     senders: Int[Array, "entries_and_next ..."]
     seen: Int[Array, "entries ..."] | None
     joined: Bool[Array, " entries"] | None
+    counts: Bool[Array, "entries_and_next ..."] | None
 
 
 def in_order(
@@ -46,13 +48,15 @@ def in_order(
     end: Clock,
     window: int,
     together: bool,
+    bounds: bool = False,
 ) -> Arrivals:
     """Arrivals of spikes that are in order of time, and of the sender at one time.
 
     They are padded to whole windows and to one entry more. What arrives at one time
     comes before an observation then, and all of it comes before a receiver may fire if
     it comes `together`: neurons that fire at one time do so in order of their index,
-    and receivers have higher ones.
+    and receivers have higher ones. If observations are the `bounds` of a window of
+    readouts, only the ways in it count.
     """
     if delays is not None:
         times = times.at((slice(None), None)).later(delays[senders])
@@ -98,11 +102,19 @@ def in_order(
     if together:
         same = (times.time[1:] == times.time[:-1]) & (times.rest[1:] == times.rest[:-1])
         joined = same & (senders[:-1] >= 0) & (senders[1:] >= 0)
+    seen = None if seen is None else framed(seen, -1, -1)
+    counts = None
+    if bounds:
+        assert seen is not None
+        started, ended = (jnp.cumsum(seen == k, axis=0) > 0 for k in range(2))
+        # From the entry on, up to the next one.
+        counts = jnp.concatenate([jnp.zeros_like(started[:1]), started & ~ended])
     return Arrivals(
         times=times,
         senders=senders,
-        seen=None if seen is None else framed(seen, -1, -1),
+        seen=seen,
         joined=joined,
+        counts=counts,
         length=length,
     )
 
@@ -119,6 +131,7 @@ def window_at(arrivals: Arrivals, number: Int[Array, ""], size: int) -> Window:
         cut(arrivals.senders, size + 1),
         None if arrivals.seen is None else cut(arrivals.seen, size),
         None if arrivals.joined is None else cut(arrivals.joined, size),
+        None if arrivals.counts is None else cut(arrivals.counts, size + 1),
     )
 
 

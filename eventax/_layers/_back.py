@@ -27,6 +27,7 @@ from ._rounds import (
     Tally,
     Task,
     a_round,
+    at_start,
     begin,
     load,
     run_stretch,
@@ -212,9 +213,7 @@ def pull_back(
     grad, *_ = lax.while_loop(lambda carry: carry[-1] >= 0, body, carry)
     times = grad.times
     times = times.at[0].add(jnp.sum(grad.t) if times.ndim == 1 else grad.t)
-    flow, gauges = task.layer
-    model = task.model(given.params)
-    _, marks = jax.vjp(lambda z0: [g.point(flow, model, z0) for g in gauges], given.z0)
+    _, marks = jax.vjp(lambda z0: at_start(task, given, z0), given.z0)
     (by_z0,) = marks(grad.gauges)
     z0 = jax.tree.map(jnp.add, grad.z, by_z0)
     return grad.senders, (grad.params, z0, times)

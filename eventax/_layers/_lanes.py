@@ -97,14 +97,15 @@ def travel(
     halts = inside & stops(lanes.entry, t, lanes.z, end, step, own)
     go = inside & ~halts
     halted = jnp.where(halts, lanes.entry, size)
-    pieces = _of_pieces(layer, model, go, t, lanes.z, end, step)
+    counted = go & _counts(window, lanes)
+    pieces = _of_pieces(layer, model, counted, t, lanes.z, end, step)
     gauges = _totals(layer, lanes.gauges, [x[None] for x in pieces])
     z = _where(go, end, lanes.z)
 
     # Then in step with all others.
     def body(carry: Any, entry: Any) -> Any:
         z, halted = carry
-        k, t, step, near, decay, sender, joined, own_rows = entry
+        k, t, step, near, decay, sender, joined, counts, own_rows = entry
         on = (k > lanes.entry) & ((halted if stop_at is None else stop_at) >= k)
         seen = None if window.seen is None else _where(on, z, _zeros(z))
         z = flow.receive(model, z, k, own_rows, on & (sender >= 0))
@@ -116,7 +117,8 @@ def travel(
             go = on & ~halts
         else:
             go = on & (stop_at > k)
-        piece = (go, t, z, end, step) if layer.gauges else None
+        counted = go if counts is None else go & counts
+        piece = (counted, t, z, end, step) if layer.gauges else None
         return (_where(go, end, z), halted), (seen, piece)
 
     single = window.senders.ndim == 1
@@ -130,6 +132,7 @@ def travel(
         flow.decay(model, lax.stop_gradient(steps)),
         window.senders[:-1],
         window.joined,
+        None if window.counts is None else column(window.counts[1:]),
         rows,
     )
     if stop_at is None:
@@ -145,6 +148,14 @@ def travel(
     still = halted == lanes.entry
     now = _where(still, lanes.now, pick(window.times, halted))
     return Lanes(now, z, halted, gauges), seen
+
+
+def _counts(window: Window, lanes: Lanes) -> Any:
+    """Whether the way to a lane's next entry counts for readouts."""
+    if window.counts is None:
+        return True
+    size = window.senders.shape[0] - 1
+    return pick(window.counts, jnp.minimum(lanes.entry + 1, size))
 
 
 class Blur(NamedTuple):
@@ -252,7 +263,7 @@ def land(layer: Layer, model: Any, window: Window, lanes: Lanes, halt: Halt) -> 
     newton = newton_step(halt.kind == CROSSING, gap, rate)
     step = step + newton
     end = jax.tree.map(lambda x, dx: x + dx * newton, end, slope)
-    pieces = _of_pieces(layer, model, True, t, z, end, step)
+    pieces = _of_pieces(layer, model, _counts(window, lanes), t, z, end, step)
     gauges = _totals(layer, lanes.gauges, [x[None] for x in pieces])
     end = flow.fire(model, end, halt.fires)
     if alarm is not None:

@@ -95,12 +95,11 @@ class Round(NamedTuple):
 
 def begin(task: Task, given: Given) -> Progress:
     """At t0."""
-    flow, gauges = task.layer
-    sizes, model = task.sizes, task.model(given.params)
+    sizes = task.sizes
     n = given.senders[0].shape[1]
     first = given.arrivals.times.at(0)
     now = jax.tree.map(lambda x: jnp.broadcast_to(x, (n,)), first)
-    marks = [gauge.point(flow, model, given.z0) for gauge in gauges]
+    marks = at_start(task, given, given.z0)
     zero, dtype = jnp.zeros((n,), jnp.int32), first.time.dtype
     never = jnp.full((sizes.room + 1,), jnp.inf, dtype)
     start = Progress(
@@ -117,6 +116,16 @@ def begin(task: Task, given: Given) -> Progress:
         ),
     )
     return start
+
+
+def at_start(task: Task, given: Given, z0: PyTree) -> list[Column]:
+    """What readouts tell at t0; nothing if it counts later only."""
+    flow, gauges = task.layer
+    points = [gauge.point(flow, task.model(given.params), z0) for gauge in gauges]
+    if given.arrivals.counts is None:
+        return points
+    pairs = zip(gauges, points, strict=True)
+    return [jnp.full_like(point, gauge.nothing) for gauge, point in pairs]
 
 
 def unfinished(task: Task, given: Given, progress: Progress) -> Bool[Array, ""]:

@@ -78,13 +78,15 @@ def run_layers(
     t_end: Clock | None = None,
     observe_at: Clock | None = None,
     gauges: tuple[Gauge, ...] = (),
+    window: bool = False,
     once: bool = False,
     record: bool = False,
 ) -> Layered:
     """Simulate a network whose layers are all in closed form, from t0 to `t_end`.
 
-    `delays` are synaptic and axonal ones. With `once` only first spikes of the last
-    layer are asked for, and events after the latest of them do not count.
+    `delays` are synaptic and axonal ones. With a `window`, `gauges` are those of what
+    lies between the first and the second observation. With `once` only first spikes of
+    the last layer are asked for, and events after the latest of them do not count.
     """
     dtype = inputs.times.time.dtype
     start, nothing = Clock.of(settings.t0, dtype), Clock.of(np.zeros(0), dtype)
@@ -93,7 +95,9 @@ def run_layers(
     if observe_at is None:
         observe_at = nothing
     end, given = t_end.time, inputs.times.time
-    fault = faults(settings, inputs.spikes, observe_at.time, end, *delays)
+    fault = faults(
+        settings, inputs.spikes, observe_at.time, end, *delays, window=window
+    )
     # A sample at fault has no events.
     usable = (fault == OK) & (given >= start.time) & (given <= end)
     arrivals = jnp.where(usable, given, jnp.inf)
@@ -116,6 +120,7 @@ def run_layers(
             t_end,
             observe_at if last else nothing,
             gauges if last else (),
+            bounds=window and last,
             once=once and last,
             together=number > 0 and synaptic is None and axonal is None,
         )
@@ -151,6 +156,7 @@ def _run_layer(
     end: Clock,
     observe_at: Clock,
     gauges: tuple[Gauge, ...],
+    bounds: bool,
     once: bool,
     together: bool,
 ) -> Outcome:
@@ -165,7 +171,7 @@ def _run_layer(
     n_known = senders.shape[0] + observe_at.time.shape[0] + 1
     window = _window(n_known)
     arrivals = in_order(
-        times, senders, observe_at, synaptic, start, end, window, together
+        times, senders, observe_at, synaptic, start, end, window, together, bounds
     )
     z0 = plan.flow.enter(model, model.init_state(plan.size))
     params, static = eqx.partition(model, eqx.is_array)

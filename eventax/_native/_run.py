@@ -61,6 +61,7 @@ def ask_core(
 ) -> Answer:
     """Simulate `model` from t0 to `t_end`, default the longest time allowed.
 
+    Observations of a reading are the start and the end of its window, which is `t_end`.
     Raises what the other engine raises, in the same words.
     """
     times = inputs.times.time
@@ -70,7 +71,8 @@ def ask_core(
     if observe_at is None:
         observe_at = Clock.of(np.zeros(0), dtype)
     seen_at = observe_at.time
-    fault = faults(settings, inputs.spikes, seen_at, t_end.time, *delays)
+    window = ask.question == READING and seen_at.shape[0] > 0
+    fault = faults(settings, inputs.spikes, seen_at, t_end.time, *delays, window=window)
     z = settings.flow.enter(model, model.init_state(n_neurons))
     parts = populations(model, n_neurons, z)
     arguments = [

@@ -458,27 +458,39 @@ class EvNN(eqx.Module):
 
     @method
     def max_over_time(
-        self, in_spike_times: Any, *, neurons: Any = None
+        self,
+        in_spike_times: Any,
+        *,
+        start: Any = None,
+        end: Any = None,
+        neurons: Any = None,
     ) -> Float[Array, " outputs"]:
-        """The highest potential of each output neuron until `max_solver_time`.
+        """The highest potential of each output neuron from `start` to `end`.
 
         The maximum is found in closed form, between events too. Its derivative is that
-        of the potential at the time of the maximum. Potential means the first state
-        channel. What a spike resets counts too: of `LIF` that is the threshold, of
-        `ALIF` the value after the jump that made it fire.
+        of the potential at the time of the maximum, which moves with `start` or `end`
+        where it is one of them. Potential means the first state channel. What a spike
+        resets counts too: of `LIF` that is the threshold, of `ALIF` the value after the
+        jump that made it fire.
 
         Arguments:
-            in_spike_times: (M, K) times of input spikes, padded with `inf`; None for no
-                input.
+            in_spike_times: (M, K) times of input spikes, padded with `inf`, or
+                `Spikes`; None for no input.
+            start: scalar, the first time that counts, default `t0`. Every event at this
+                time has been applied. Differentiable, and a number for each sample
+                under `jax.vmap`.
+            end: scalar, the last time that counts, default `max_solver_time`; not
+                before `start`. The simulation stops there.
             neurons: other neurons to show instead of the outputs, as in `ttfs`.
 
         Returns:
             (n_out,) potentials.
 
         Raises:
-            ValueError: the shape is wrong, or output neurons are not all of one model
-                in closed form (`LI`, `LIF`, `PLIF`, `ALIF`, in wrappers or not).
-            EquinoxRuntimeError: as `record`.
+            ValueError: a shape is wrong, or output neurons are not all of one model in
+                closed form (`LI`, `LIF`, `PLIF`, `ALIF`, in wrappers or not).
+            EquinoxRuntimeError: as `record`; or `start` or `end` is outside of the
+                simulation, or `start` after `end`.
 
         Example:
             >>> import jax.numpy as jnp
@@ -490,24 +502,35 @@ class EvNN(eqx.Module):
             ... )
             >>> net.max_over_time(jnp.array([[1.0]]))  # 2 / 4, when i has halved twice
             Array([0.5], dtype=float32)
+            >>> net.max_over_time(jnp.array([[1.0]]), end=4.0)  # it is still rising
+            Array([0.3841], dtype=float32)
         """
         inputs, shown = self._inputs_at(in_spike_times), self._shown(neurons)
-        return self._gauged(inputs, Highest(), shown)
+        return self._gauged(inputs, Highest(), self._window(start, end), shown)
 
     @method
     def integral(
-        self, in_spike_times: Any, decay: float | None = None, *, neurons: Any = None
+        self,
+        in_spike_times: Any,
+        decay: float | None = None,
+        *,
+        start: Any = None,
+        end: Any = None,
+        neurons: Any = None,
     ) -> Float[Array, " outputs"]:
-        r"""The integral of each output neuron's potential until `max_solver_time`.
+        r"""The integral of each output neuron's potential from `start` to `end`.
 
-        $$\int_{t_0}^{T} v(t)\, e^{-t/\mathtt{decay}}\, dt$$
+        $$\int_{\mathtt{start}}^{\mathtt{end}} v(t)\, e^{-t/\mathtt{decay}}\, dt$$
 
-        exactly, in closed form; without `decay` the weight is 1.
+        exactly, in closed form; without `decay` the weight is 1. With a window the
+        weight is still 1 at t = 0, not at `start`.
 
         Arguments:
             in_spike_times: (M, K) times of input spikes, padded with `inf`, or
                 `Spikes`; None for no input.
             decay: time constant of the weight, positive; in the user's time unit.
+            start: as in `max_over_time`.
+            end: as in `max_over_time`.
             neurons: other neurons to show instead of the outputs, as in `ttfs`.
 
         Returns:
@@ -515,7 +538,7 @@ class EvNN(eqx.Module):
 
         Raises:
             ValueError: as `max_over_time`, or `decay` is not positive.
-            EquinoxRuntimeError: as `record`.
+            EquinoxRuntimeError: as `max_over_time`.
 
         Example:
             >>> import jax.numpy as jnp
@@ -527,15 +550,43 @@ class EvNN(eqx.Module):
             ... )
             >>> net.integral(jnp.array([[1.0]]))  # weight times tsyn
             Array([10.], dtype=float32)
+
+            The mean potential of each sample over a window of its own:
+
+            >>> import jax
+            >>> ends = jnp.array([10.0, 20.0])
+            >>> x = jnp.array([[[1.0]], [[8.0]]])
+            >>> area = jax.vmap(lambda x, end: net.integral(x, end=end))(x, ends)
+            >>> jnp.round(area / ends[:, None], 3)
+            Array([[0.352],
+                   [0.244]], dtype=float32)
         """
         rate = 0.0 if decay is None else 1 / checks.check_positive("decay", decay)
         inputs, shown = self._inputs_at(in_spike_times), self._shown(neurons)
-        return self._gauged(inputs, Integral(rate), shown)
+        return self._gauged(inputs, Integral(rate), self._window(start, end), shown)
 
     # Values become arrays before `jit`: it would compile again for every new number.
 
     def _inputs_at(self, in_spike_times: Any) -> Events:
         return as_spikes("in_spike_times", in_spike_times, self.in_size, self.dtype)
+
+    def _window(self, start: Any, end: Any) -> Clock | None:
+        """Start and end as two observations; None without a window."""
+        if start is None and end is None:
+            return None
+        times = []
+        for name, value, default in (
+            ("start", start, self.t0),
+            ("end", end, self.max_solver_time),
+        ):
+            time = Clock.of(default if value is None else value, self.dtype)
+            if time.time.shape != ():
+                raise ValueError(
+                    f"`{name}` must be a scalar; got shape {time.time.shape}. Use "
+                    "`jax.vmap` for a batch."
+                )
+            times.append(time)
+        return jax.tree.map(lambda a, b: jnp.stack([a, b]), *times)
 
     def _shown(self, neurons: Any) -> Constant:
         """The neurons that a result is about; equal ones are one program."""
@@ -575,15 +626,18 @@ class EvNN(eqx.Module):
         return self._record_by_jax(inputs)
 
     @compiled
-    def _gauged(self, inputs: Events, gauge: Gauge, shown: Constant) -> Array:
+    def _gauged(
+        self, inputs: Events, gauge: Gauge, window: Clock | None, shown: Constant
+    ) -> Array:
         asked = readout(self.neuron_model, self.n_neurons, shown.value, gauge)
         if not self._is_native():
-            return self._gauged_by_jax(inputs, asked, shown.value)
-        reading, rate = native.HIGHEST, 0.0
+            return self._gauged_by_jax(inputs, asked, window, shown.value)
+        wishes: dict[str, Any] = {"reading": native.HIGHEST}
         if isinstance(gauge, Integral):
-            reading, rate = native.INTEGRAL, gauge.rate
-        found = self._ask(inputs, native.READING, shown, reading=reading, rate=rate)
-        return found.readouts
+            wishes = {"reading": native.INTEGRAL, "rate": gauge.rate}
+        if window is not None:
+            wishes |= {"observe_at": window, "t_end": window.at(1)}
+        return self._ask(inputs, native.READING, shown, **wishes).readouts
 
     # The same by JAX.
 
@@ -611,11 +665,17 @@ class EvNN(eqx.Module):
         return times, neurons, done.pending
 
     def _gauged_by_jax(
-        self, inputs: Events, asked: Readout, shown: np.ndarray
+        self, inputs: Events, asked: Readout, window: Clock | None, shown: np.ndarray
     ) -> Array:
-        # Of the whole way: its end is an event.
-        end = Clock.of([self.max_solver_time], self.dtype)
-        (values,) = self._run(inputs, observe_at=end, readout=asked).numbers
+        if window is None:
+            # Of the whole way: its end is an event.
+            end = Clock.of([self.max_solver_time], self.dtype)
+            (values,) = self._run(inputs, observe_at=end, readout=asked).numbers
+            return values
+        asked = asked._replace(window=True)
+        (values,) = self._run(
+            inputs, observe_at=window, t_end=window.at(1), readout=asked
+        ).numbers
         return values
 
     # By the native core.

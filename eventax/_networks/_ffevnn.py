@@ -196,12 +196,15 @@ class FFEvNN(EvNN):
         return times, neurons, done.pending
 
     def _gauged_by_jax(
-        self, inputs: Events, asked: Readout, shown: np.ndarray
+        self, inputs: Events, asked: Readout, window: Clock | None, shown: np.ndarray
     ) -> Array:
         plans, which = self._plans_to(shown)
         if plans is None:
-            return super()._gauged_by_jax(inputs, asked, shown)
-        return self._run_layers(inputs, plans, gauges=asked.gauges).gauges[0][which]
+            return super()._gauged_by_jax(inputs, asked, window, shown)
+        wishes: dict[str, Any] = {"gauges": asked.gauges}
+        if window is not None:
+            wishes |= {"observe_at": window, "t_end": window.at(1), "window": True}
+        return self._run_layers(inputs, plans, **wishes).gauges[0][which]
 
     def _plans_to(self, shown: np.ndarray) -> tuple[Any, np.ndarray]:
         """Plans up to the layer of these neurons, and their numbers in it.

@@ -22,7 +22,7 @@ from ._exponentials import (
     integral_of_response,
     turning_point,
 )
-from ._parameters import constant, draw_weights_and_bias
+from ._parameters import constant, draw_weights_and_bias, time_constant
 
 
 class ALIF(ColumnModel):
@@ -43,6 +43,7 @@ class ALIF(ColumnModel):
         in_size: number of input channels M.
         wmask: connectivity (N+M, N), rows are senders: neurons first, then inputs.
         tmem: membrane time constant τm > 0, a scalar or (N,), in the user's time unit.
+            Infinity is its limit, v' = 0: v moves by jumps only, and `ic` does nothing.
         ta: time constant τa > 0 of the threshold, a scalar or (N,).
         b0: threshold that b relaxes to, a scalar or (N,).
         beta: strength β of the adaptation: each spike raises b by β/τa. A scalar or
@@ -124,7 +125,7 @@ class ALIF(ColumnModel):
         reset_grad_preserve: bool = True,
     ):
         super().__init__(dtype=dtype)
-        self.tmem = constant("tmem", tmem, n_neurons, dtype, positive=True)
+        self.tmem = time_constant("tmem", tmem, n_neurons, dtype)
         self.ta = constant("ta", ta, n_neurons, dtype, positive=True)
         self.b0 = constant("b0", b0, n_neurons, dtype)
         self.beta = constant("beta", beta, n_neurons, dtype)

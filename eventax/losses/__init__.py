@@ -10,6 +10,7 @@ from ._relative import relative_spike_time_mse
 from ._spike_time import spike_time_mse
 from ._van_rossum import van_rossum_distance
 from ._voltage import max_voltage_cross_entropy, voltage_integral_cross_entropy
+from ._waking import waking_first_spike_cross_entropy
 
 __all__ = [
     "first_spike_cross_entropy",
@@ -18,4 +19,5 @@ __all__ = [
     "spike_time_mse",
     "van_rossum_distance",
     "voltage_integral_cross_entropy",
+    "waking_first_spike_cross_entropy",
 ]

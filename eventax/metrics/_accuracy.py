@@ -50,3 +50,38 @@ def first_spike_accuracy(
     labels = as_labels(labels, times)
     right = jnp.argmin(times, axis=-1) == labels
     return jnp.mean(right & jnp.any(spikes, axis=-1), dtype=times.dtype)
+
+
+def largest_output_accuracy(
+    outputs: Float[ArrayLike, "*batch outputs"], labels: ArrayLike
+) -> Float[Array, ""]:
+    """Fraction of samples whose label's output is the largest.
+
+    Of outputs that are equal, the one with the lowest index counts as the largest. A
+    sample with an output that is NaN is wrong.
+
+    Arguments:
+        outputs: (..., n) numbers of the outputs, such as `EvNN.max_over_time` and
+            `EvNN.integral` return them.
+        labels: (...) index of the right output, whole numbers in 0..n-1.
+
+    Returns:
+        A number between 0 and 1.
+
+    Raises:
+        TypeError: `labels` are not whole numbers.
+        ValueError: the shape of `labels` does not fit, or a label is not in 0..n-1
+            (under `jax.jit` the sample is wrong instead).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from eventax.metrics import largest_output_accuracy
+        >>> highest = jnp.array([[0.2, 0.7], [0.9, 0.1], [0.4, 0.3]])
+        >>> largest_output_accuracy(highest, jnp.array([1, 1, 0]))
+        Array(0.6667, dtype=float32)
+    """
+    outputs = as_floats(outputs)
+    labels = as_labels(labels, outputs)
+    right = jnp.argmax(outputs, axis=-1) == labels
+    known = ~jnp.any(jnp.isnan(outputs), axis=-1)
+    return jnp.mean(right & known, dtype=outputs.dtype)

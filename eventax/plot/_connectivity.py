@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from .._networks import EvNN
+from .._networks._groups import Group, groups_of
 from ._arrays import as_array
-from ._groups import Group, groups_of
 from ._style import (
     DIVERGING,
     PALE,

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from .._networks import EvNN
+from .._networks._groups import Group, groups_of
 from .._networks._views import with_bound
 from ._arrays import as_array, as_indices, check_length, with_gaps
-from ._groups import Group, choose, groups_of
+from ._groups import choose
 from ._states import by_channel
 from ._style import (
     GREY,

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._networks import EvNN
+from .._networks._groups import by_neuron
 from .._networks._views import with_all_outputs, with_bound
 from .._neurons import LI, PQIF, QIF, NeuronModel
 from .._neurons._columns import ColumnModel
 from ..encoding import pad_spikes
 from ._arrays import as_array, as_indices, check_length, with_gaps
-from ._groups import by_neuron
 
 N_TIMES = 1001
 FAR = 1e3  # of the potential of a QIF neuron next to a spike, where it is infinite

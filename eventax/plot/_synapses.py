@@ -10,8 +10,9 @@ import numpy as np
 from .._arguments import as_numbers
 from .._networks import EvNN
 from .._networks._delays import total_delays
+from .._networks._groups import Group, by_neuron, groups_of
 from .._neurons import NeuronModel
-from ._groups import Group, by_neuron, choose, groups_of
+from ._groups import choose
 
 Pair = tuple[np.ndarray, np.ndarray]
 
