@@ -116,12 +116,14 @@ class ClosedForm final : public Population {
                const Gauge& gauge, const double* by_integral,
                bool trains) const override {
     const int f = first();
-    if (trains)
+    if (trains && by_integral)
       for (int k = 0; k < size(); k++) {
         const State s{start->x[f + k], start->y[f + k]};
         tau_back(k, s, h, mode(l, k), {a.lx[f + k], a.ly[f + k]}, a, gauge,
-                 by_integral ? by_integral[f + k] : 0);
+                 by_integral[f + k]);
       }
+    else if (trains)
+      uniform_ ? taus_back<true>(l, a, *start, h) : taus_back<false>(l, a, *start, h);
     if (pause().ever)
       uniform_ ? move_back<true, true>(l, a, h) : move_back<false, true>(l, a, h);
     else
@@ -147,9 +149,13 @@ class ClosedForm final : public Population {
   double arrival_back(const Lanes& l, const Adjoints& a, const Lanes*,
                       const double* row, double* gradient, bool timed,
                       double* by_delay) const override {
-    if (uniform_ && !pause().ever && !by_delay)
-      return timed ? arrive_back<true>(a, row, gradient)
-                   : arrive_back<false>(a, row, gradient);
+    if (!pause().ever && !by_delay) {
+      if (uniform_)
+        return timed ? arrive_back<true, true>(a, row, gradient)
+                     : arrive_back<true, false>(a, row, gradient);
+      return timed ? arrive_back<false, true>(a, row, gradient)
+                   : arrive_back<false, false>(a, row, gradient);
+    }
     const int f = first();
     const double *lx = a.lx + f, *ly = a.ly + f, *w = row + f, *hears = l.hears + f,
                  *free_x = l.free_x + f, *free_y = l.free_y + f;
@@ -261,9 +267,11 @@ class ClosedForm final : public Population {
     const int f = first(), n = width();
     const double* __restrict x = l.x + f, * __restrict y = l.y + f, * __restrict free_x = l.free_x + f, * __restrict free_y = l.free_y + f, * __restrict c = c_.data();
     double* __restrict x_end = l.x_end + f, * __restrict y_end = l.y_end + f;
+#pragma omp simd
     for (int k = 0; k < n; k++) {
       const Neuron m = neuron<kUniform>(shared, c, n, k);
-      const Way w = way_of<kUniform>(m, way, h);
+      const Way own = way_of<kUniform>(m, h);
+      const Way& w = kUniform ? way : own;
       const double xe = m.x_after(w, x[k], y[k]), ye = m.y_after(w, x[k], y[k]);
       x_end[k] = !kPauses || free_x[k] > 0 ? xe : x[k];
       y_end[k] = !kPauses || free_y[k] > 0 ? ye : y[k];
@@ -277,9 +285,11 @@ class ClosedForm final : public Population {
     const int f = first(), n = width();
     const double* __restrict free_x = l.free_x + f, * __restrict free_y = l.free_y + f, * __restrict c = c_.data();
     double* __restrict lx = a.lx + f, * __restrict ly = a.ly + f, * __restrict bias = a.bias + f;
+#pragma omp simd
     for (int k = 0; k < n; k++) {
       const Neuron m = neuron<kUniform>(shared, c, n, k);
-      const Way w = way_of<kUniform>(m, way, h);
+      const Way own = way_of<kUniform>(m, h);
+      const Way& w = kUniform ? way : own;
       // What is held stays as it is.
       const double x = kPauses ? (free_x[k] > 0 ? lx[k] : 0) : lx[k];
       const double y = kPauses ? (free_y[k] > 0 ? ly[k] : 0) : ly[k];
@@ -290,7 +300,27 @@ class ClosedForm final : public Population {
     }
   }
 
-  template <bool kTimed>
+  template <bool kUniform>
+  void taus_back(const Lanes& l, const Adjoints& a, const Lanes& start,
+                 const double h) const {
+    const Neuron shared = lane(0);
+    const Way way = shared.way(h);
+    const int f = first(), n = width();
+    const double* __restrict free_x = l.free_x + f, * __restrict free_y = l.free_y + f, * __restrict lx = a.lx + f, * __restrict ly = a.ly + f, * __restrict x = start.x + f, * __restrict y = start.y + f, * __restrict c = c_.data();
+    double* __restrict by_1 = a.tau_1 + f, * __restrict by_2 = a.tau_2 + f;
+#pragma omp simd
+    for (int k = 0; k < n; k++) {
+      const Neuron m = neuron<kUniform>(shared, c, n, k);
+      const Way own = way_of<kUniform>(m, h);
+      const Way& w = kUniform ? way : own;
+      const auto by = m.tau_gradients(w, x[k], y[k], free_x[k] > 0 ? lx[k] : 0,
+                                      free_y[k] > 0 ? ly[k] : 0);
+      by_1[k] += by.first;
+      by_2[k] += by.second;
+    }
+  }
+
+  template <bool kUniform, bool kTimed>
   double arrive_back(const Adjoints& a, const double* row, double* gradient) const {
     const Neuron shared = lane(0);
     const int f = first(), n = width();
@@ -299,26 +329,28 @@ class ClosedForm final : public Population {
     double by_time = 0;
 #pragma omp simd reduction(+ : by_time)
     for (int k = 0; k < n; k++) {
-      const Neuron m = shared.with_lane(c, n, k);
+      const Neuron m = neuron<kUniform>(shared, c, n, k);
       g[k] += m.heard(lx[k], ly[k]);
       if (kTimed) by_time += lx[k] * m.x_shift(w[k]) + ly[k] * m.y_shift(w[k]);
     }
     return by_time;
   }
 
-  // A lane, of which all share the time constants or each has its own; and what a
-  // length does to it. By value, so that nothing in a loop over lanes is in memory.
+  // A lane, of which all share the time constants or each has its own. In a loop over
+  // lanes neither it nor what a length does to it is copied: a copy would be in memory,
+  // and the loop not vectorised.
   template <bool kUniform>
-  static EVENTAX_INLINE Neuron neuron(Neuron shared, const double* c, int n, int k) {
+  static EVENTAX_INLINE Neuron neuron(const Neuron& shared, const double* c, int n,
+                                      int k) {
     if constexpr (kUniform)
       return shared.with_lane(c, n, k);
     else
       return Neuron::of(c, n, k);
   }
   template <bool kUniform>
-  static EVENTAX_INLINE Way way_of(Neuron own, Way shared, double h) {
+  static EVENTAX_INLINE Way way_of(const Neuron& own, double h) {
     if constexpr (kUniform)
-      return shared;
+      return {};
     else
       return own.way(h);
   }
@@ -334,7 +366,8 @@ class ClosedForm final : public Population {
 #pragma omp simd
     for (int k = 0; k < n; k++) {
       const Neuron m = neuron<kUniform>(shared, c, n, k);
-      const Way w = way_of<kUniform>(m, way, h);
+      const Way own = way_of<kUniform>(m, h);
+      const Way& w = kUniform ? way : own;
       double xs = x[k], ys = y[k];
       if (kArrives) {
         m.receive(kPauses ? row[k] * hears[k] : row[k], xs, ys);
@@ -373,7 +406,9 @@ class ClosedForm final : public Population {
       l.x += by * area.by_x_end;
       l.y += by * area.by_y_end;
     }
-    n.tau_gradients(h, s.x, s.y, l.x, l.y, by_1, by_2);
+    const auto by = n.tau_gradients(n.way(h), s.x, s.y, l.x, l.y);
+    by_1 += by.first;
+    by_2 += by.second;
   }
 
   std::vector<double> c_;

@@ -39,7 +39,8 @@ double first_rise(Gap now, Gap end, double h, double third, double doubt, After 
     if (!(now.rate > 0 && end.rate <= 0)) return kInf;
     high = turn();
     if (!(high > 0 && high < h) || after(high).value < 0) return kInf;
-  } else if (!(end.value > doubt) && !(limit() > 0) && !(now.rate > 0 && turn() < kInf)) {
+  } else if (!(end.value > doubt) && !(limit() > 0) &&
+             !(now.rate > 0 && turn() < kInf)) {
     return kInf;
   }
   double t = 0, before = kInf;

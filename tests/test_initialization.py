@@ -292,21 +292,15 @@ def test_wrong_weights_are_refused(layers, in_size, means, sds, message):
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, ValueError])
-def test_jax_raises_either_error_for_too_many_events(monkeypatch, kind):
+def test_too_many_events_are_seen_by_whatever_jax_raises(monkeypatch, kind):
     # Found failing: a ValueError, which JAX raises for some programs, went through.
-    net, inputs = make_net(), samples()
-    wanted = scale_to_fire(net, inputs, [6, 4])
-    simulate, calls = _firing._fired, []
+    def fails(*args):
+        raise kind(message)
 
-    def first_fails(*args):
-        calls.append(args)
-        if len(calls) == 1:
-            raise kind("INTERNAL: `max_event_steps` = 300 was reached: ...")
-        return simulate(*args)
-
-    monkeypatch.setattr(_firing, "_fired", first_fails)
-    scaled = scale_to_fire(net, inputs, [6, 4])
-    assert len(calls) > 1
-    np.testing.assert_allclose(
-        scaled.neuron_model.weights, wanted.neuron_model.weights, rtol=2e-3
-    )
+    monkeypatch.setattr(_firing, "_fired", fails)
+    ask = make_net(), samples(), np.ones(10), slice(0, 6)
+    message = "INTERNAL: ... `max_event_steps` = 300 was reached"
+    assert _firing._fraction(*ask) == np.inf
+    message = "another error"
+    with pytest.raises(kind, match=message):
+        _firing._fraction(*ask)

@@ -118,7 +118,12 @@ struct Alif {
   EVENTAX_INLINE double bias_gradient(const Way& w, double lx, double) const {
     return w.lost_x * lx;
   }
-  void tau_gradients(double, double, double, double, double, double&, double&) const {}
+  struct ByTaus {
+    double first, second;
+  };
+  EVENTAX_INLINE ByTaus tau_gradients(Way, double, double, double, double) const {
+    return {0, 0};
+  }
   EVENTAX_INLINE double heard(double lx, double) const { return resistance * lx; }
   EVENTAX_INLINE double x_shift(double w) const { return leak * resistance * w; }
   EVENTAX_INLINE double y_shift(double) const { return 0; }

@@ -15,17 +15,41 @@ namespace eventax {
 struct Lif {
   static constexpr bool kFires = true;
   static constexpr bool kArrivalsJump = false;  // x, and so the gap; else y
-  enum Constant { kLeak, kGain, kSyn, kBias, kThresh, kReset, kConstants };
+  enum Constant {
+    kLeak,
+    kGain,
+    kDrift,
+    kSyn,
+    kBias,
+    kThresh,
+    kReset,
+    kSlow,
+    kApart,
+    kInverse,
+    kFast,
+    kConstants
+  };
 
-  double leak, gain, syn, bias, thresh, reset;
+  double leak, gain, drift, syn, bias, thresh,
+      reset;    // drift: 1 without a leak, else 0
+  Rates rates;  // leak and syn
 
   static EVENTAX_INLINE Lif of(const double* c, int n, int k) {
-    return {c[kLeak * n + k], c[kGain * n + k],   c[kSyn * n + k],
-            c[kBias * n + k], c[kThresh * n + k], c[kReset * n + k]};
+    return {
+        c[kLeak * n + k],
+        c[kGain * n + k],
+        c[kDrift * n + k],
+        c[kSyn * n + k],
+        c[kBias * n + k],
+        c[kThresh * n + k],
+        c[kReset * n + k],
+        {c[kSlow * n + k], c[kApart * n + k], c[kInverse * n + k], c[kFast * n + k]}};
   }
   // The same with the time constants of this one, which all share.
   EVENTAX_INLINE Lif with_lane(const double* c, int n, int k) const {
-    return {leak, gain, syn, c[kBias * n + k], c[kThresh * n + k], c[kReset * n + k]};
+    return {
+        leak, gain, drift, syn, c[kBias * n + k], c[kThresh * n + k], c[kReset * n + k],
+        rates};
   }
   bool moves_like(const Lif& o) const {
     return leak == o.leak && gain == o.gain && syn == o.syn;
@@ -35,26 +59,31 @@ struct Lif {
                         double* c, int n, int k) {
     c[kLeak * n + k] = 1 / tau_m;
     c[kGain * n + k] = tau_m < kInf ? 1 / tau_m : 1.0;
+    c[kDrift * n + k] = tau_m < kInf ? 0.0 : 1.0;
     c[kSyn * n + k] = 1 / tau_s;
     c[kBias * n + k] = bias;
     c[kThresh * n + k] = fixed[0];
     c[kReset * n + k] = fixed[1];
+    const Rates r = Rates::of(1 / tau_m, 1 / tau_s);
+    c[kSlow * n + k] = r.slow;
+    c[kApart * n + k] = r.apart;
+    c[kInverse * n + k] = r.inverse;
+    c[kFast * n + k] = r.a_is_fast;
   }
   // Nobody hears a lane of the padding, and it never fires.
-  static constexpr double kPadding[kConstants] = {1, 1, 1, 0, 1e300, 0};
+  static constexpr double kPadding[kConstants] = {1, 1, 0, 1, 0, 1e300, 0, 1, 0, 0, 0};
 
   // Motion
 
   struct Way {  // what a length h does
-    double lost_x, lost_y, response, drift, h;
+    double lost_x, lost_y, response, by_bias, h;
   };
   EVENTAX_INLINE Way way(double h) const {
-    const Pair p = decayed(leak, syn, h);
-    return {p.lost_a, p.lost_b, gain * p.response,
-            leak > 0 ? gain * p.lost_a / leak : gain * h, h};
+    const Pair p = decayed(rates, h);
+    return {p.lost_a, p.lost_b, gain * p.response, mul_add(drift, h, p.lost_a), h};
   }
   EVENTAX_INLINE double x_after(const Way& w, double x, double y) const {
-    return x + mul_add(w.response, y, mul_add(-w.lost_x, x, w.drift * bias));
+    return x + mul_add(w.response, y, mul_add(-w.lost_x, x, w.by_bias * bias));
   }
   EVENTAX_INLINE double y_after(const Way& w, double, double y) const {
     return mul_add(-w.lost_y, y, y);
@@ -122,18 +151,19 @@ struct Lif {
     return mul_add(w.response, lx, mul_add(-w.lost_y, ly, ly));
   }
   EVENTAX_INLINE double bias_gradient(const Way& w, double lx, double) const {
-    return w.drift * lx;
+    return w.by_bias * lx;
   }
   // By tau_m and tau_s; needs the state at the start of the way.
-  void tau_gradients(double h, double x, double y, double lx, double ly, double& by_m,
-                     double& by_s) const {
-    const Pair p = decayed(leak, syn, h);
-    const Slopes r = response_slopes(leak, syn, h);
-    const double by_leak =
-        lx * ((bias - x) * h * (1 - p.lost_a) + y * (p.response + leak * r.by_a));
-    const double by_syn = lx * y * leak * r.by_b - ly * y * h * (1 - p.lost_b);
-    by_m -= by_leak * leak * leak;
-    by_s -= by_syn * syn * syn;
+  struct ByTaus {
+    double first, second;
+  };
+  EVENTAX_INLINE ByTaus tau_gradients(const Way& w, double x, double y, double lx,
+                                      double ly) const {
+    const Slopes r = response_slopes(rates, w.h);
+    const double by_x = leak * (bias - x) * w.h * (1 - w.lost_x);
+    const double by_y = y * (w.response + leak * leak * r.by_a);
+    const double by_syn = y * (lx * gain * r.by_b - ly * w.h * (1 - w.lost_y));
+    return {-leak * lx * (by_x + by_y), -by_syn * syn * syn};
   }
   // By the weight of a spike that arrives.
   EVENTAX_INLINE double heard(double, double ly) const { return ly; }

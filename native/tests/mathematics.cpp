@@ -25,7 +25,7 @@ void check_exponentials() {
   for (const double a : {0.0, 1e-12, 0.05, 0.1, 0.1 * (1 + 1e-9), 0.3, 5.0})
     for (const double h : {1e-9, 0.01, 1.0, 20.0, 300.0}) {
       const double b = 0.1;
-      const Pair p = decayed(a, b, h);
+      const Pair p = decayed(Rates::of(a, b), h);
       const long double la = a, lb = b, lh = h;
       CHECK(close(p.lost_a, -std::expm1(-la * lh), 2e-15));
       const long double apart = la - lb;
@@ -35,14 +35,16 @@ void check_exponentials() {
       // Relative to h: exp(-x) is 1 less what is lost.
       CHECK(std::fabs(p.response - static_cast<double>(wanted)) < 1e-15 * h);
       const double d = 1e-6;
-      const Slopes slopes = response_slopes(a, b, h);
+      const Slopes slopes = response_slopes(Rates::of(a, b), h);
       if (a > 0.01) {
-        const double by_a =
-            (decayed(a + d, b, h).response - decayed(a - d, b, h).response) / (2 * d);
+        const double by_a = (decayed(Rates::of(a + d, b), h).response -
+                             decayed(Rates::of(a - d, b), h).response) /
+                            (2 * d);
         CHECK(std::fabs(slopes.by_a - by_a) < 1e-4 * (1 + std::fabs(by_a)));
       }
-      const double by_b =
-          (decayed(a, b + d, h).response - decayed(a, b - d, h).response) / (2 * d);
+      const double by_b = (decayed(Rates::of(a, b + d), h).response -
+                           decayed(Rates::of(a, b - d), h).response) /
+                          (2 * d);
       CHECK(std::fabs(slopes.by_b - by_b) < 1e-4 * (1 + std::fabs(by_b)));
       // The integral of s exp(-slow s) (1 - exp(-|a - b| s)) / (|a - b| s), by Simpson.
       const int n = 4000;
@@ -50,7 +52,7 @@ void check_exponentials() {
       for (int k = 0; k <= n; k++) {
         const double s = h * k / n;
         const int weight = k == 0 || k == n ? 1 : k % 2 ? 4 : 2;
-        sum += weight * static_cast<long double>(decayed(a, b, s).response);
+        sum += weight * static_cast<long double>(decayed(Rates::of(a, b), s).response);
       }
       const double slope = decay_integral_slope(decay(a, h), decay(b, h), h);
       const double rounding = 1e-15 * h / std::max(a, b);
@@ -61,7 +63,7 @@ void check_exponentials() {
 
 void check_crossings() {
   // A bias alone: v = ic (1 - exp(-t / tau)).
-  const Lif n{0.1, 0.1, 0.2, 1.5, 1.0, 0.0};
+  const Lif n{0.1, 0.1, 0.0, 0.2, 1.5, 1.0, 0.0, Rates::of(0.1, 0.2)};
   const auto after = [&](double t) {
     const auto w = n.way(t);
     const double x = n.x_after(w, 0, 0), y = n.y_after(w, 0, 0);
