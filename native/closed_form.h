@@ -42,9 +42,7 @@ class ClosedForm final : public Population {
   }
 
   void receive(const Lanes& l, const double* row) const override {
-    const int f = first();
-    for (int k = 0; k < width(); k++)
-      lane(k).receive(row[f + k] * l.hears[f + k], l.x[f + k], l.y[f + k]);
+    uniform_ ? arrive<true>(l, row) : arrive<false>(l, row);
   }
 
   bool may_fire(int k, State s, double h) const override {
@@ -260,6 +258,22 @@ class ClosedForm final : public Population {
            note_signs(l.may + first(), width(), l.flags + first() / kVector);
   }
 
+  template <bool kUniform>
+  void arrive(const Lanes& l, const double* row) const {
+    const Neuron shared = lane(0);
+    const int f = first(), n = width();
+    double* __restrict x = l.x + f, * __restrict y = l.y + f;
+    const double* __restrict hears = l.hears + f, * __restrict w = row + f, * __restrict c = c_.data();
+#pragma omp simd
+    for (int k = 0; k < n; k++) {
+      const Neuron m = neuron<kUniform>(shared, c, n, k);
+      double xs = x[k], ys = y[k];
+      m.receive(w[k] * hears[k], xs, ys);
+      x[k] = xs;
+      y[k] = ys;
+    }
+  }
+
   template <bool kUniform, bool kPauses>
   void go(const Lanes& l, const double h) const {
     const Neuron shared = lane(0);
@@ -305,6 +319,7 @@ class ClosedForm final : public Population {
                  const double h) const {
     const Neuron shared = lane(0);
     const Way way = shared.way(h);
+    const Slopes slopes = shared.slopes(h);
     const int f = first(), n = width();
     const double* __restrict free_x = l.free_x + f, * __restrict free_y = l.free_y + f, * __restrict lx = a.lx + f, * __restrict ly = a.ly + f, * __restrict x = start.x + f, * __restrict y = start.y + f, * __restrict c = c_.data();
     double* __restrict by_1 = a.tau_1 + f, * __restrict by_2 = a.tau_2 + f;
@@ -313,7 +328,9 @@ class ClosedForm final : public Population {
       const Neuron m = neuron<kUniform>(shared, c, n, k);
       const Way own = way_of<kUniform>(m, h);
       const Way& w = kUniform ? way : own;
-      const auto by = m.tau_gradients(w, x[k], y[k], free_x[k] > 0 ? lx[k] : 0,
+      const Slopes own_slopes = kUniform ? Slopes{} : m.slopes(h);
+      const Slopes& r = kUniform ? slopes : own_slopes;
+      const auto by = m.tau_gradients(w, r, x[k], y[k], free_x[k] > 0 ? lx[k] : 0,
                                       free_y[k] > 0 ? ly[k] : 0);
       by_1[k] += by.first;
       by_2[k] += by.second;
@@ -406,7 +423,7 @@ class ClosedForm final : public Population {
       l.x += by * area.by_x_end;
       l.y += by * area.by_y_end;
     }
-    const auto by = n.tau_gradients(n.way(h), s.x, s.y, l.x, l.y);
+    const auto by = n.tau_gradients(n.way(h), n.slopes(h), s.x, s.y, l.x, l.y);
     by_1 += by.first;
     by_2 += by.second;
   }

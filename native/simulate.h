@@ -104,7 +104,8 @@ class BlockRun {
   bool pass(double to, bool last) {
     const double h = to - t_;
     slack_ = last ? setting_->tie(to) + block_->blur : 0;
-    arrived_ = row_;
+    arrived_.swap(arriving_);
+    arriving_.clear();
     const bool any = states_.scan(h + slack_, row_);
     row_ = nullptr;
     find_candidates(any, to);
@@ -154,12 +155,14 @@ class BlockRun {
     if (seq_ == 0) return kAtStart;
     const Population& p = states_.of(lane);
     if (!p.arrivals_jump()) return kCrossing;
-    if (arrived_ && states_.lanes().hears[lane] > 0) {
-      const State before =
-          p.received(states_.within(lane), states_.now(lane), -arrived_[lane]);
-      if (p.gap(states_.within(lane), before) >= 0) return kCrossing;
+    if (states_.lanes().hears[lane] == 0 || arrived_.empty()) return seq_ - 1;
+    // Of arrivals at one time the first that lifts it over threshold.
+    State s = states_.now(lane);
+    for (auto a = arrived_.rbegin(); a != arrived_.rend(); ++a) {
+      s = p.received(states_.within(lane), s, -a->row[lane]);
+      if (p.gap(states_.within(lane), s) < 0) return a->event;
     }
-    return seq_ - 1;
+    return kCrossing;
   }
 
   // Neurons that do not hear each other, each by itself
@@ -407,7 +410,7 @@ class BlockRun {
     const int row = plan_->row_of[plan_->neurons[lane]];
     if (row < 0) return;
     if (!delayed_) {
-      row_ = weights(row);
+      arrive(weights(row));
       return;
     }
     Arrival arrival{0,    0, 0, 0, static_cast<std::int32_t>(spikes_.size()) - 1,
@@ -425,12 +428,17 @@ class BlockRun {
     return &block_->weights[static_cast<std::size_t>(row) * plan_->width];
   }
 
+  void arrive(const double* row) {
+    row_ = row;
+    arriving_.push_back({row, seq_ - 1});
+  }
+
   void deliver(const Arrival& a) {
     const double* row = weights(a.row);
     const auto* lanes =
         block_->reaches.empty() ? nullptr : &block_->reaches[a.row][a.reach].lanes;
     if (!lanes || lanes->empty()) {
-      row_ = row;
+      arrive(row);
       return;
     }
     for (const int lane : *lanes) states_.set(lane, states_.received(lane, row[lane]));
@@ -525,7 +533,13 @@ class BlockRun {
   std::vector<int> last_spike_;
   double next_wake_ = kInf, known_until_ = kInf, t_, end_ = kInf, slack_ = 0;
   int seq_ = 0;
-  const double *row_ = nullptr, *arrived_ = nullptr;  // what arrives in the next pass
+  const double* row_ = nullptr;  // what arrives in the next pass
+  // Rows before the next pass, and before this one, with the numbers of their events.
+  struct Delivery {
+    const double* row;
+    int event;
+  };
+  std::vector<Delivery> arriving_, arrived_;
   std::vector<Candidate> candidates_, remaining_;
   std::vector<int> waking_, apart_;
   std::vector<std::pair<int, int>> above_, above_now_;

@@ -186,6 +186,8 @@ def test_many_arrivals_and_many_spikes(monkeypatch, starts, rounds):
     monkeypatch.setattr(_back, "ROOM_FOR_STARTS", starts)
     monkeypatch.setattr(_back, "ROOM_FOR_ROUNDS", rounds)
     keywords = LIF_KEYWORDS | {"wmean": 1.5, "bmean": 6.0}
+    # Networks of equal settings share what is compiled, so there are others each time.
+    keywords |= {"max_event_steps": 2000 + rounds}
     net, other = pair(LIF, layers=(3, 2), m=40, **keywords)
     times = np.random.default_rng(1).uniform(0, 50, (2, 40, 4))
     (out, gradients), (wanted, others) = (
@@ -297,6 +299,26 @@ def test_a_batch_of_inputs_or_of_weights(own):
     for mine, theirs in zip(gradients, others, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-11, atol=1e-12)
     assert max(np.abs(g).max() for g in others) > 1e-3
+
+
+@needs_native
+def test_each_sample_has_a_gradient_of_its_own():
+    # Found failing: those of weights that samples share were the sum over the batch.
+    x = jnp.asarray(yin_yang_times(3), jnp.float64)
+
+    def each(engine):
+        net, _ = yin_yang_network(8, dtype=jnp.float64, engine=engine)
+        params, static = eqx.partition(net, eqx.is_array)
+
+        def loss(params, x):
+            return jnp.sum(jnp.cos(eqx.combine(params, static).ttfs(x)))
+
+        gradients = jax.jit(jax.vmap(jax.grad(loss), (None, 0)))(params, x)
+        return gradients.neuron_model.weights
+
+    found, wanted = each("jax"), each("native")
+    assert np.abs(wanted[0] - wanted[1]).max() > 0.1
+    np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.slow

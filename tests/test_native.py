@@ -468,3 +468,41 @@ def test_a_case_of_the_table_in_single_precision():
         net = case.with_leaves(case.network(dtype, engine="native"), leaves)
         times[dtype] = np.asarray(net.record(leaves["in_spike_times"])[0])
     np.testing.assert_allclose(times[F32], times[F64], rtol=0, atol=1e-4)
+
+
+def test_a_layer_of_alif_fires_at_once_and_the_next_one_hears_it():
+    # Several spikes at one time: the derivative is that of the one which lifts a neuron
+    # over threshold, not that of the last.
+    net = FFEvNN(
+        [6, 3],
+        4,
+        ALIF,
+        60.0,
+        key=jax.random.PRNGKey(1),
+        wlim=0.6,
+        blim=2.0,
+        tmem=10.0,
+        ta=30.0,
+        b0=1.0,
+        beta=5.0,
+        dtype=F64,
+        max_event_steps=200,
+        engine="native",
+    )
+    x = np.random.default_rng(0).uniform(0, 30, (3, 4, 5))[1]
+    factors = jnp.cos(jnp.arange(90.0)).reshape(3, 30)
+    weights = net.neuron_model.weights
+
+    @jax.jit
+    def loss(weights):
+        changed = eqx.tree_at(lambda n: n.neuron_model.weights, net, weights)
+        spikes = changed.spikes_until_t(x, 50.0, 30)
+        return jnp.sum(jnp.where(jnp.isfinite(spikes), spikes * factors, 0))
+
+    gradient = jax.grad(loss)(weights)
+    for sender, neuron in np.argwhere(np.asarray(gradient) != 0)[::5]:
+        ends = [loss(weights.at[sender, neuron].add(h)) for h in (1e-6, -1e-6)]
+        slope = float(ends[0] - ends[1]) / 2e-6
+        np.testing.assert_allclose(
+            gradient[sender, neuron], slope, rtol=1e-6, atol=1e-6
+        )

@@ -70,18 +70,23 @@ class Sample:
         leads: tuple[Sizes, ...],
     ) -> Any:
         """Cotangents; see `Operation`."""
-        n, n_kept = len(arguments), len(history)
+        n, n_kept, depth = len(arguments), len(history), len(sizes)
+        # Where each sample has a gradient of its own, nothing may be added up inside.
+        weights = [
+            jnp.broadcast_to(x, (*lead, *x.shape[depth:]))
+            for x, lead in zip(arguments[: self.n_weights], leads, strict=False)
+        ]
+        arguments = [*weights, *arguments[self.n_weights :]]
 
         def pull(*arrays: Array) -> list[Array]:
             parts = arrays[:n], arrays[n : n + n_kept], arrays[n + n_kept :]
-            return self.pull(*parts, len(sizes) > 0)
+            return self.pull(*parts, depth > 0)
 
-        for level in reversed(range(len(sizes))):
+        for level in reversed(range(depth)):
             batch = _batches(sizes, (*arguments, *history, *by))[level]
             sums = tuple(lead[level] == 1 for lead in leads)
             pull = _pull_over(pull, batch, sums, self.n_weights)
         found = pull(*arguments, *history, *by)
-        depth = len(sizes)
         return [
             x if w else jnp.zeros((*x.shape[:depth], *[0] * (x.ndim - depth)), x.dtype)
             for x, w in zip(found, wanted, strict=True)

@@ -118,10 +118,12 @@ struct Alif {
   EVENTAX_INLINE double bias_gradient(const Way& w, double lx, double) const {
     return w.lost_x * lx;
   }
+  EVENTAX_INLINE Slopes slopes(double) const { return {}; }
   struct ByTaus {
     double first, second;
   };
-  EVENTAX_INLINE ByTaus tau_gradients(Way, double, double, double, double) const {
+  EVENTAX_INLINE ByTaus tau_gradients(const Way&, const Slopes&, double, double, double,
+                                      double) const {
     return {0, 0};
   }
   EVENTAX_INLINE double heard(double lx, double) const { return resistance * lx; }

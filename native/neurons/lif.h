@@ -153,13 +153,13 @@ struct Lif {
   EVENTAX_INLINE double bias_gradient(const Way& w, double lx, double) const {
     return w.by_bias * lx;
   }
+  EVENTAX_INLINE Slopes slopes(double h) const { return response_slopes(rates, h); }
   // By tau_m and tau_s; needs the state at the start of the way.
   struct ByTaus {
     double first, second;
   };
-  EVENTAX_INLINE ByTaus tau_gradients(const Way& w, double x, double y, double lx,
-                                      double ly) const {
-    const Slopes r = response_slopes(rates, w.h);
+  EVENTAX_INLINE ByTaus tau_gradients(const Way& w, const Slopes& r, double x, double y,
+                                      double lx, double ly) const {
     const double by_x = leak * (bias - x) * w.h * (1 - w.lost_x);
     const double by_y = y * (w.response + leak * leak * r.by_a);
     const double by_syn = y * (lx * gain * r.by_b - ly * w.h * (1 - w.lost_y));
