@@ -12,6 +12,7 @@
 namespace eventax {
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr double kEpsilon = std::numeric_limits<double>::epsilon();
 
 // a b + c, rounded once where the processor does that in one instruction. Written out

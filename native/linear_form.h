@@ -46,6 +46,7 @@ class LinearForm final : public Population {
 
   State after(int k, State s, double h, Mode mode) const override {
     const int n = steps(k, s, h);
+    if (n == 0) return {kNaN, kNaN};
     const qif::Step step = step_of(k, h / n);
     State end = s;
     for (int j = 0; j < n; j++) {
@@ -60,6 +61,7 @@ class LinearForm final : public Population {
     if (s.x >= 1) return 0;
     if (!(h > 0)) return kInf;
     const int n = steps(k, s, h);
+    if (n == 0) return kInf;
     const double length = h / n;
     const qif::Step step = step_of(k, length);
     for (int j = 0; j < n; j++) {
@@ -148,6 +150,7 @@ class LinearForm final : public Population {
                  const Gauge&, double, bool trains) const override {
     if (h <= 0) return;
     const int n = steps(k, s, h);
+    if (n == 0) return;
     const qif::Step step = step_of(k, h / n);
     const double r = h / n / tau_s(k);
     thread_local std::vector<State> kept;
@@ -281,11 +284,13 @@ class LinearForm final : public Population {
   }
   // The fourth-order part of Omega is an error of order 5; the error of Omega itself,
   // of order 7, is taken as its power 7/5.
+  // 0 if no number of steps can follow: the state is NaN then, which ends the
+  // simulation with an error.
   int count(double h, double most, double error) const {
-    if (!(h > 0) || !(most > 0)) return 1;
+    if (!(h > 0)) return 1;
     const double part = error > allowed_ ? std::pow(allowed_ / error, 0.2) : 1.0;
     const double n = std::ceil(h / (most * part));
-    return n > 1 ? (n < 1e6 ? static_cast<int>(n) : 1000000) : 1;
+    return n < 1e6 ? std::max(static_cast<int>(n), 1) : 0;
   }
 
   // One step of everybody, from (x, y) to (x_end, y_end).
@@ -314,6 +319,7 @@ class LinearForm final : public Population {
     std::memcpy(l.y_end + f, l.y + f, w * sizeof(double));
     thread_local std::vector<double> now;
     now.resize(static_cast<std::size_t>(2) * w);
+    if (h > 0 && n == 0) std::fill_n(l.x_end + f, size(), kNaN);
     for (int j = 0; j < n; j++) {
       std::memcpy(now.data(), l.x_end + f, w * sizeof(double));
       std::memcpy(now.data() + w, l.y_end + f, w * sizeof(double));

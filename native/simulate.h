@@ -63,6 +63,7 @@ class BlockRun {
       if (!known) break;
       consume(observe);
     }
+    if (until < end) stay_below();
     return finite() ? kOk : kNotFinite;
   }
 
@@ -89,6 +90,20 @@ class BlockRun {
       return neuron < o.neuron;
     }
   };
+
+  // Nothing happens where a turn ends: who tends to threshold from below, and is there
+  // by rounding, does not fire.
+  void stay_below() {
+    for (int k = 0; k < plan_->width; k++) {
+      const Population& p = states_.of(k);
+      if (!p.fires() || p.blur() > 0 || states_.mode(k) != 0) continue;
+      State s = states_.now(k);
+      const double gap = p.gap(states_.within(k), s);
+      if (!(gap >= 0)) continue;
+      s.x -= gap + kEpsilon * (std::fabs(s.x) + std::fabs(gap));
+      states_.set(k, s);
+    }
+  }
 
   const Arrival* next_known(double until) {
     own_next_ =

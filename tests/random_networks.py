@@ -428,10 +428,8 @@ def _agree(case: Case, truth: Any, found: dict[str, Any], within: float) -> None
     states = np.asarray(found["states"])
     wanted = np.swapaxes(case.shown(truth.observed), 0, 1)
     if not case.draw.exact:
-        # V runs through infinity: as an angle. Who never fires again is not reset.
+        # V runs through infinity: as an angle.
         states, wanted = np.arctan(states), np.arctan(wanted)
-        if case.draw.wrapper == "AMOS":
-            states = wanted
     scale = 1 + np.nanmax(np.abs(wanted), initial=0.0)
     # A time of observation at a spike shows either side of it, by rounding.
     near = np.abs(case.observe[:, None] - truth.times[None]).min(axis=1, initial=np.inf)

@@ -45,9 +45,12 @@ class Diamond(NamedTuple):
 
     @property
     def pq(self) -> tuple[Column, Column]:
-        """p and q; past a spike (d > 1) q is negative."""
-        q = 1 - jnp.abs(self.d)
-        return jnp.where(self.d > 1, 2 - self.d, self.d), q
+        """p and q >= 0; past a spike (d > 1) both with the other sign."""
+        past = self.d > 1
+        return (
+            jnp.where(past, self.d - 2, self.d),
+            jnp.where(past, self.d - 1, 1 - jnp.abs(self.d)),
+        )
 
 
 class Route(NamedTuple):

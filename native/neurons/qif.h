@@ -4,7 +4,7 @@
 //
 // With V - 1/2 = p/q:  tau_m p' = J q,  tau_m q' = -p,  J = bias - 1/4 + y. A spike is
 // a zero of q. Only the ratio counts, so |p| + |q| = 1, and x tells both: p = x, q = 1
-// - |x|, from -1 (just reset) to 1 (a spike); past a spike p = 2 - x. A spike that
+// - |x|, from -1 (just reset) to 1 (a spike), and beyond. A spike that
 // arrives adds its weight to y. See the engine's page in docs/ for the steps.
 #pragma once
 
@@ -102,8 +102,10 @@ EVENTAX_INLINE double cosh_of(double s) { return polynomial(kCosh, s); }
 EVENTAX_INLINE double sinh_of(double s) { return polynomial(kSinh, s); }
 EVENTAX_INLINE double sinh_slope(double s) { return polynomial(kSinhSlope, s); }
 
-EVENTAX_INLINE double p_of(double x) { return x > 1 ? 2 - x : x; }
-EVENTAX_INLINE double q_of(double x) { return 1 - std::fabs(x); }
+// Past a spike, where a neuron in a pause goes on, both have the other sign: so that q
+// is never negative at the start of a step.
+EVENTAX_INLINE double p_of(double x) { return x > 1 ? x - 2 : x; }
+EVENTAX_INLINE double q_of(double x) { return x > 1 ? x - 1 : 1 - std::fabs(x); }
 EVENTAX_INLINE double x_of(double p, double q) {
   const double past = (p > 0) & (q < 0) ? 2 * q : 0;
   return (p - past) / (std::fabs(p) + std::fabs(q));
@@ -157,8 +159,8 @@ EVENTAX_INLINE Back step_back(const Step& s, double constant, double x, double i
       mul_add(lmy, mul_add(mul_add(20, m.b1, 2 * m.b3) * c, -1.0 / 3600, 1.0 / 12),
               mul_add(lmx_cg, -1.0 / 7200, lmw * c * c * (1.0 / 180)));
   const double l_current = mul_add(lb1, s.m1, mul_add(lb2, s.m2, lb3 * s.m3));
-  Back back{x > 0 ? lp - lq : lp + lq, mul_add(l_current, c, ly * s.kept), lb1 * c, 0,
-            0};
+  Back back{(x > 0) & (x <= 1) ? lp - lq : lp + lq, mul_add(l_current, c, ly * s.kept),
+            lb1 * c, 0, 0};
   if (!trains) return back;
   back.by_c = lmw - lmx * m.g * sum / 7200 - lmy * (20 * m.b1 + m.b3) * m.b3 / 3600 +
               lmw * (40 * c * m.b3 + m.g * m.g) / 3600 + lg * m.b2 + lb1 * constant +

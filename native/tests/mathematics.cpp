@@ -81,7 +81,7 @@ void check_crossings() {
 void check_qif_step() {
   const double tau_m = 10, tau_s = 5, h = 2, d = 1e-6;
   const qif::Step s = qif::step_of(h / tau_m, h / tau_s);
-  for (const double x : {-0.9, -0.3, 0.2, 0.8})
+  for (const double x : {-0.9, -0.3, 0.2, 0.8, 1.1, 1.6})  // past a spike above 1
     for (const double i : {-2.0, 0.5, 6.0})
       for (const double c : {-0.2, 0.75, 3.0}) {
         const qif::Back b = qif::step_back(s, c, x, i, 1, 0, h / tau_s, true);
