@@ -373,6 +373,10 @@ def compare_gradient(draw: Draw, engine: str) -> str:
     size = max(1.0, *map(abs, slopes))
     if np.ptp(slopes) > 1e-3 * size:
         return "a kink, or too curved"
+    # From both sides they differ by the curvature times the step, at a kink by as much.
+    near, far = abs(slopes[0] - slopes[1]), abs(slopes[2] - slopes[3])
+    if near > 1e-6 * size and far < 1.5 * near:
+        return "a kink"
     # The halved step's error is a quarter: what is left is of the fourth order.
     best = (2 * (slopes[0] + slopes[1]) - (slopes[2] + slopes[3]) / 2) / 3
     within = (1e-5 if case.draw.exact else 1e-3) * size
