@@ -28,7 +28,8 @@ LINKED = {
         "ld-linux-aarch64.so.1",
     },
     "Darwin": {"/usr/lib/libSystem.B.dylib"},
-    "Windows": {"kernel32.dll", "ntdll.dll"},
+    # And the universal C runtime, of which each part is a library: in Windows since 10.
+    "Windows": {"kernel32.dll", "ntdll.dll", "api-ms-win-crt-"},
 }
 
 
@@ -52,6 +53,12 @@ def check(wheel, target):
         return [check_library(Path(archive.extract(n, folder)), target) for n in inside]
 
 
+def _is_of_system(library, system):
+    name = library.lower() if system == "Windows" else library
+    own = LINKED[system]
+    return name in own or any(o.endswith("-") and name.startswith(o) for o in own)
+
+
 def check_library(file, target):
     """A line about a library: size, oldest system, what it links."""
     library = lief.parse(file)
@@ -62,8 +69,9 @@ def check_library(file, target):
         raise WheelError(f"{file.name} does not offer {sorted(lacks)}")
     linked = {getattr(entry, "name", entry) for entry in library.libraries}
     linked.discard(f"@rpath/{file.name}")  # macOS lists a library's own name too
-    if not linked <= LINKED[target.system]:
-        raise WheelError(f"{file.name} links {sorted(linked - LINKED[target.system])}")
+    foreign = {name for name in linked if not _is_of_system(name, target.system)}
+    if foreign:
+        raise WheelError(f"{file.name} links {sorted(foreign)}")
     oldest = oldest_system(library)
     if oldest > promised(target):
         raise WheelError(f"{file.name} needs {target.system} {oldest}")
