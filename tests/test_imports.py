@@ -53,7 +53,7 @@ FORBIDDEN = {
     "_networks": (ABOVE - {"_native", "_networks"}) | ASIDE,
     "_saving": (ABOVE - {"_networks", "_saving"}) | ASIDE,
     "initialization": {"plot"},
-    "monitor": CORE - {"_neurons"} | (ABOVE - {"_networks"}) | ASIDE,
+    "monitor": CORE - {"_neurons"} | (ABOVE - {"_networks", "monitor"}) | ASIDE,
     "plot": {"_flows", "_engine", "_layers", "_saving", "initialization", "datasets"},
     "_exchange": (ABOVE - {"_native", "_networks", "_exchange"}) | ASIDE,
     # They know arrays, and no network.

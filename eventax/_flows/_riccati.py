@@ -45,10 +45,13 @@ class Diamond(NamedTuple):
 
     @property
     def pq(self) -> tuple[Column, Column]:
-        """p and q >= 0; past a spike (d > 1) both with the other sign."""
-        past = self.d > 1
+        """p and q. Past a spike (d > 1) q is negative: just past it, where a step lands
+        by rounding and is moved back; further on both have the other sign, lest q and p
+        pass 0 in one step.
+        """
+        past = self.d > 1.25
         return (
-            jnp.where(past, self.d - 2, self.d),
+            jnp.where(past, self.d - 2, jnp.where(self.d > 1, 2 - self.d, self.d)),
             jnp.where(past, self.d - 1, 1 - jnp.abs(self.d)),
         )
 

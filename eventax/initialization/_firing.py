@@ -46,8 +46,8 @@ def scale_to_fire(
     in_spike_times: Any,
     layers: Any = None,
     *,
-    fraction: float | Sequence[float | None] | np.ndarray | Array = 0.5,
-    spikes: float | Sequence[float | None] | np.ndarray | Array | None = None,
+    fraction: float | Sequence[float | int | None] | np.ndarray | Array = 0.5,
+    spikes: float | Sequence[float | int | None] | np.ndarray | Array | None = None,
     max_factor: float = 1000.0,
 ) -> Net:
     r"""The same network, its weights scaled so that its neurons fire.
