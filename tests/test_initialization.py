@@ -186,7 +186,12 @@ def test_samples_without_spikes_are_named():
         ([6, 5], (5, 3, 1), {}, "in sum its 10 neurons; got [6, 5]"),
         ({"a": 10, "b": 1}, (5, 3, 1), {}, "in sum its 10 neurons"),
         ([6, 4], (3, 1), {}, "must have shape (batch, M, K)"),
-        ([6, 4], (5, 2, 1), {}, "M = 3 channels, or be `Spikes` of shape (batch, E); got shape (5, 2, 1)"),
+        (
+            [6, 4],
+            (5, 2, 1),
+            {},
+            "M = 3 channels, or be `Spikes` of shape (batch, E); got shape (5, 2, 1)",
+        ),
         ([6, 4], (0, 3, 1), {}, "at least one sample"),
         ([6, 4], (5, 3, 1), {"fraction": 0.0}, "above 0 and not above 1"),
         ([6, 4], (5, 3, 1), {"fraction": 1.2}, "got 1.2"),

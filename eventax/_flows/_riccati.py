@@ -45,9 +45,10 @@ class Diamond(NamedTuple):
 
     @property
     def pq(self) -> tuple[Column, Column]:
-        """p and q. Past a spike (d > 1) q is negative: just past it, where a step lands
-        by rounding and is moved back; further on both have the other sign, lest q and p
-        pass 0 in one step.
+        """p and q; just past a spike (d > 1) q is negative.
+
+        There a step lands by rounding, and is moved back. Further on, where a neuron in a
+        pause goes, both have the other sign, lest p and q pass 0 in one step.
         """
         past = self.d > 1.25
         return (

@@ -17,7 +17,7 @@ from ._first_spike import first_spike_cross_entropy
 def waking_first_spike_cross_entropy(
     times: Float[ArrayLike, "*batch outputs"],
     labels: ArrayLike,
-    drive: Float[ArrayLike, "..."],
+    drive: Float[ArrayLike, ...],
     *,
     tau0: Any,
     tau1: Any = None,
