@@ -47,8 +47,8 @@ class Diamond(NamedTuple):
     def pq(self) -> tuple[Column, Column]:
         """p and q; just past a spike (d > 1) q is negative.
 
-        There a step lands by rounding, and is moved back. Further on, where a neuron in a
-        pause goes, both have the other sign, lest p and q pass 0 in one step.
+        There a step lands by rounding, and is moved back. Further on, where a neuron in
+        a pause goes, both have the other sign, lest p and q pass 0 in one step.
         """
         past = self.d > 1.25
         return (
