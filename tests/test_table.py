@@ -152,15 +152,20 @@ def test_single_precision(case):
     print(case, "float32", max(found))
     assert record[0].dtype == np.float32
     assert max(found) <= 1e-3
-    # A gradient is as good as the steps of the solver: of 16 roundings of EIF's numbers
-    # 15 were within 5e-4 and one 5e-2 off.
-    within = 3e-3 if case.model in NATIVE else 0.1
+    # A gradient is as good as the steps of the solver; what is wrong is worse.
     compared = case in CORE or case.wrapper == case.delays == ""
     exact = runner(case, F64)(rounded)[1] if compared else gradient
+    off = {}
     for name, g in gradient.items():
         assert np.all(np.isfinite(g)), name
-        size = np.linalg.norm(exact[name])
-        assert np.linalg.norm(g - exact[name]) <= within * size, name
+        size = max(np.linalg.norm(exact[name]), 1e-300)
+        off[name] = np.linalg.norm(g - exact[name]) / size
+    if case.model == "EIF" and 3e-3 < max(off.values()) < 0.1:
+        pytest.xfail(
+            "Known: under XLA's quick flags one sample's gradient is 7 % off, though "
+            "its spikes are right to 2e-5 ms; 1e-4 as users compile."
+        )
+    assert max(off.values()) <= 3e-3, off
 
 
 @pytest.mark.parametrize("case", TABLE, ids=str)
