@@ -12,7 +12,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from harness.compiled import compiled
 from harness.reference import Arrays, cached, oracle
+from harness.settings import network_settings
 from harness.spike_trains import SpikeTrains
 from harness.timing import time_call
 
@@ -62,7 +64,7 @@ def batch(active: int, least: int | None = None) -> tuple[np.ndarray, np.ndarray
     return times[:, :, None].astype(np.float32), classes
 
 
-def build_network(hidden: list[int], active: int) -> FFEvNN:
+def build_network(hidden: list[int], active: int, **changes: Any) -> FFEvNN:
     """Up to eight spikes of each neuron are allowed for."""
     whole = weights(hidden, active)
     return FFEvNN(
@@ -75,6 +77,7 @@ def build_network(hidden: list[int], active: int) -> FFEvNN:
         init_weights=jnp.asarray(whole),
         init_bias=0.0,
         **CONSTANTS,
+        **changes,
     )
 
 
@@ -88,15 +91,17 @@ def measure(options: dict[str, Any]) -> tuple[dict[str, float], Arrays]:
     """Time one call, by weights, and record the spikes of the first samples.
 
     Options: `timing`, keywords of `time_call`; `hidden`, sizes of hidden layers;
-    `active` and `least`, of `batch`.
+    `active` and `least`, of `batch`; all optional: those of `network_settings`.
     """
-    hidden, active = options["hidden"], options["active"]
-    network = build_network(hidden, active)
-    drawn = batch(active, options.get("least"))
+    timing, hidden = options.pop("timing"), options.pop("hidden")
+    active, least = options.pop("active"), options.pop("least", None)
+    network = build_network(hidden, active, **network_settings(**options))
+    drawn = batch(active, least)
     inputs, classes = (jnp.asarray(array) for array in drawn)
-    function = eqx.filter_jit(eqx.filter_value_and_grad(loss_fn))
-    figures = time_call(function, network, inputs, classes, **options["timing"])
-    loss, gradient = function(network, inputs, classes)
+    both = eqx.filter_value_and_grad(loss_fn)
+    function, arrays = compiled(both, network, inputs, classes)
+    figures = time_call(function, *arrays, **timing)
+    loss, gradient = function(*arrays)
     record = eqx.filter_jit(jax.vmap(network.record))
     some = inputs[:CHECKED]
     times, neurons, _ = record(some)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import regression_network
+from harness.compiled import compiled
 from harness.reference import Arrays
 from harness.timing import time_call
 
@@ -34,8 +35,9 @@ def measure_neurons(options: dict[str, Any]) -> tuple[dict[str, float], Arrays]:
     def loss_fn(model: EvNN, inputs: jax.Array) -> jax.Array:
         return jnp.mean(jnp.minimum(model.ttfs(inputs), MAX_TIME))
 
-    function = eqx.filter_jit(eqx.filter_value_and_grad(loss_fn))
-    figures = time_call(function, model, inputs, **options["timing"])
+    both = eqx.filter_value_and_grad(loss_fn)
+    function, arrays = compiled(both, model, inputs)
+    figures = time_call(function, *arrays, **options["timing"])
     first = np.asarray(eqx.filter_jit(lambda m, x: m.ttfs(x))(model, inputs))
     times = np.asarray(eqx.filter_jit(lambda m, x: m.record(x))(model, inputs)[0])
     figures["silent"] = int(np.sum(~np.isfinite(first)))
@@ -69,8 +71,10 @@ def measure_batch(options: dict[str, Any]) -> tuple[dict[str, float], Arrays]:
     """The trained regression network with `batch` inputs."""
     model = regression_network.build_trained_network()
     inputs, targets = regression_network.spread_batch(options["batch"])
-    function = regression_network.loss_and_gradient()
-    figures = time_call(function, model, inputs, targets, **options["timing"])
+    function, arrays = compiled(
+        regression_network.loss_and_gradient, model, inputs, targets
+    )
+    figures = time_call(function, *arrays, **options["timing"])
     figures["events"] = _count_events(inputs)
     return figures, {}
 

@@ -72,13 +72,19 @@ def optimizer() -> optax.GradientTransformation:
 def measure(options: dict[str, Any]) -> tuple[dict[str, float], Arrays]:
     """Time one training step, and record spikes and gradient.
 
-    Options: `timing`, keywords of `time_call`; `package`, of `PACKAGES`.
+    Options: `timing`, keywords of `time_call`; all optional: `package`, of `PACKAGES`;
+    those of `network_settings`.
     """
-    return PACKAGES[options["package"]](options["timing"])
+    package = PACKAGES[options.pop("package", "this")]
+    return package(options.pop("timing"), **options)
 
 
-def _measure_this(timing: dict[str, Any]) -> tuple[dict[str, float], Arrays]:
+def _measure_this(
+    timing: dict[str, Any], **changes: Any
+) -> tuple[dict[str, float], Arrays]:
     import equinox as eqx
+    from harness.compiled import compiled
+    from harness.settings import network_settings
 
     from eventax.evnn import FFEvNN
     from eventax.neuron_models import LIF
@@ -96,6 +102,7 @@ def _measure_this(timing: dict[str, Any]) -> tuple[dict[str, float], Arrays]:
         tmem=TAU_MEM,
         thresh=THRESHOLD,
         vreset=RESET,
+        **network_settings(**changes),
     )
     times, targets = (jnp.asarray(array) for array in batch())
     inputs = jnp.repeat(times[:, :, None], COPIES, axis=2)
@@ -110,7 +117,6 @@ def _measure_this(timing: dict[str, Any]) -> tuple[dict[str, float], Arrays]:
         first = jax.vmap(eqx.combine(part, rest).ttfs)(inputs)
         return jnp.mean(jax.vmap(loss_fn)(jnp.minimum(first, MAX_TIME), targets))
 
-    @eqx.filter_jit
     def step(network: FFEvNN, state: Any, inputs: Any, targets: Any) -> Any:
         part, rest = eqx.partition(network, trained)
         loss, by = eqx.filter_value_and_grad(mean_loss)(part, rest, inputs, targets)
@@ -118,8 +124,9 @@ def _measure_this(timing: dict[str, Any]) -> tuple[dict[str, float], Arrays]:
         return eqx.apply_updates(network, updates), state, loss, by
 
     state = adam.init(eqx.filter(network, trained))
-    figures = time_call(step, network, state, inputs, targets, **timing)
-    *_, loss, by = step(network, state, inputs, targets)
+    function, arrays = compiled(step, network, state, inputs, targets)
+    figures = time_call(function, *arrays, **timing)
+    *_, loss, by = function(*arrays)
     spikes = eqx.filter_jit(jax.vmap(network.record))(inputs)
     first = eqx.filter_jit(jax.vmap(network.ttfs))(inputs)
     trains = SpikeTrains.from_record(*spikes[:2], N_NEURONS, first)
@@ -183,7 +190,7 @@ def _measure_jaxsnn(timing: dict[str, Any]) -> tuple[dict[str, float], Arrays]:
     return _result(figures, loss, trains, matrix(by["to_hidden"], by["to_outputs"]))
 
 
-PACKAGES: dict[str, Callable[[dict[str, Any]], tuple[dict[str, float], Arrays]]] = {
+PACKAGES: dict[str, Callable[..., tuple[dict[str, float], Arrays]]] = {
     "this": _measure_this,
     "jaxsnn": _measure_jaxsnn,
 }

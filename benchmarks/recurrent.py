@@ -6,6 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from harness.compiled import compiled
 from harness.reference import Arrays, cached, oracle, slope
 from harness.settings import network_settings
 from harness.spike_trains import SpikeTrains
@@ -24,9 +25,10 @@ def measure(options: dict[str, Any]) -> tuple[dict[str, float], Arrays]:
     timing, problem = options.pop("timing"), PROBLEMS[options.pop("problem")]
     network = problem.network(**network_settings(**options))
     inputs = jnp.asarray(problem.inputs())
-    function = eqx.filter_jit(eqx.filter_value_and_grad(problem.loss))
-    figures = time_call(function, network, inputs, **timing)
-    loss, gradient = function(network, inputs)
+    both = eqx.filter_value_and_grad(problem.loss)
+    function, arrays = compiled(both, network, inputs)
+    figures = time_call(function, *arrays, **timing)
+    loss, gradient = function(*arrays)
     times = eqx.filter_jit(problem.spikes)(network, inputs, problem.window + MARGIN)
     trains = SpikeTrains.from_table(np.asarray(times))
     arrays = {**trains.arrays(), "gradient": problem.gradient(gradient)}

@@ -1,4 +1,4 @@
-"""Recurrent networks of the models without a closed form, all-to-all.
+"""Recurrent networks, all-to-all.
 
 Written against the public interface only. The drive decides when a neuron fires and
 the others shift it, so that rounding does not grow from spike to spike: a change of all
@@ -180,6 +180,16 @@ PROBLEMS = {
             inputs=(0.0, 0.3),
             drive={"u": 1.5, "r": 1.0, "z": 1.5},
         ),
+    ),
+    "lif": Problem(
+        model="LIF",
+        oracle="lif",
+        constants={"thresh": 1.0, "tmem": 20.0, "tsyn": 5.0},
+        window=60.0,
+        draw=partial(_currents, recurrent=0.1, inputs=(0.4, 0.4), drive=(0.9, 1.8)),
+        neurons=21,
+        batch=1,
+        max_spikes=60,
     ),
     "many-events": Problem(
         model="EIF",

@@ -10,11 +10,14 @@ NUMERICAL_BOUND = 0.05
 COARSE_BOUND = 1.0
 FINE_BOUND = 1e-3
 
+# The other engine of this package, which takes long to compile: once is enough.
+JAX = Row("this", settings='engine="jax"', options={"engine": "jax"}, rounds=1)
+
 COMPARISONS = {
     "regression": Comparison(
         name="regression",
         worker="regression",
-        rows=(Row("peer"), Row("this")),
+        rows=(Row("peer"), JAX, Row("this")),
     ),
     "numerical": Comparison(
         name="regression, numerical flow",
@@ -75,7 +78,21 @@ def _classifier(active: int, least: int | None = None) -> Comparison:
         name=f"MNIST size 784-350-10, {inputs} inputs",
         worker="classifier",
         options={"hidden": [350], "active": active, "least": least},
-        rows=(Row("this"),),
+        rows=(JAX, Row("this")),
+    )
+
+
+def _speech(spikes: int) -> Comparison:
+    """Rounding decides about some spikes of so many: their order is chaotic."""
+    return Comparison(
+        name=f"recurrent 700-256-20, {spikes} spikes per neuron",
+        worker="speech",
+        options={"network": f"{spikes} spikes"},
+        rows=(
+            JAX,
+            Row("this", settings="float64", options={"double": True}),
+            Row("this"),
+        ),
     )
 
 
@@ -113,6 +130,7 @@ COMPARISONS |= {
         rows=(
             _peer("step 0.1", solver_stepsize=0.1),
             _peer(),
+            JAX,
             Row("this"),
         ),
     ),
@@ -123,6 +141,7 @@ COMPARISONS |= {
         rows=(
             _peer("step 0.1", COARSE_BOUND, solver_stepsize=0.1),
             _peer(),
+            JAX,
             Row("this"),
         ),
     ),
@@ -132,9 +151,26 @@ COMPARISONS |= {
         worker="jaxsnn_example",
         rows=(
             Row("jaxsnn", options={"package": "jaxsnn"}),
-            Row("this", options={"package": "this"}),
+            JAX,
+            Row("this"),
         ),
     ),
+    "single": _recurrent("lif", _peer("step 0.1", solver_stepsize=0.1), _peer(), JAX),
+    "speech-small": Comparison(
+        name="recurrent 50-24-4",
+        worker="speech",
+        options={"network": "small"},
+        rows=(
+            _peer("step 0.1", solver_stepsize=0.1),
+            _peer(),
+            Row("jaxsnn", options={"package": "jaxsnn"}),
+            JAX,
+            Row("this", settings="float64", options={"double": True}),
+            Row("this"),
+        ),
+    ),
+    "speech-14": _speech(14),
+    "speech-50": _speech(50),
     "mnist-150": _classifier(150),
     "mnist-400": _classifier(400),
     "mnist-mixed": _classifier(720, 50),
@@ -192,6 +228,27 @@ CURVES |= {
         ("inputs", "classifier, inputs per sample", "inputs", (10, 50, 150, 400, 784)),
         ("depth", "classifier, hidden layers of 100", "layers", (1, 2, 3, 4, 5)),
     )
+}
+
+CURVES |= {
+    "growth-events": Curve(
+        name="recurrent 700-256-20, spikes per neuron",
+        worker="speech",
+        function="measure_gain",
+        size="spikes",
+        values=(14, 30, 50, 100),
+        quick_values=(14,),
+        options={},
+    ),
+    "threads": Curve(
+        name="recurrent 700-256-20, threads",
+        worker="speech",
+        function="measure_threads",
+        size="threads",
+        values=(1, 2),
+        quick_values=(2,),
+        options={},
+    ),
 }
 
 CHECKS = {

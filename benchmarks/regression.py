@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import numpy as np
 import regression_network as network
+from harness.compiled import compiled
 from harness.reference import Arrays, cached, oracle
 from harness.settings import network_settings
 from harness.spike_trains import SpikeTrains
@@ -29,10 +30,10 @@ def measure(options: dict[str, Any]) -> tuple[dict[str, float], Arrays]:
     timing = options.pop("timing")
     changes = network_settings(**options)
     model = network.build_trained_network(**changes)
-    function = network.loss_and_gradient()
     batch = network.spread_batch(BATCH)
-    figures = time_call(function, model, *batch, **timing)
-    loss, gradient = function(model, *batch)
+    function, arrays = compiled(network.loss_and_gradient, model, *batch)
+    figures = time_call(function, *arrays, **timing)
+    loss, gradient = function(*arrays)
     trains = spike_trains(batch[0], model, changes)
     leaves = gradient.neuron_model
     by_all = np.concatenate([np.ravel(leaves.weights), np.ravel(leaves.ic)])

@@ -98,6 +98,4 @@ def loss_fn(model: EvNN, in_times: jax.Array, targets: jax.Array) -> jax.Array:
     return jnp.mean(error**2)
 
 
-def loss_and_gradient() -> Callable[..., Any]:
-    """The compiled function that every benchmark of this network times."""
-    return eqx.filter_jit(eqx.filter_value_and_grad(loss_fn))
+loss_and_gradient: Callable[..., Any] = eqx.filter_value_and_grad(loss_fn)

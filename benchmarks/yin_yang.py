@@ -12,6 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from harness.compiled import compiled
 from harness.reference import Arrays, cached, oracle, slope
 from harness.settings import network_settings
 from harness.spike_trains import SpikeTrains
@@ -130,9 +131,10 @@ def measure(options: dict[str, Any]) -> tuple[dict[str, float], Arrays]:
     changes = network_settings(**options)
     network = build_network(which, **changes)
     arguments = [jnp.asarray(array) for array in batch()]
-    function = eqx.filter_jit(eqx.filter_value_and_grad(loss_fn))
-    figures = time_call(function, network, *arguments, **timing)
-    loss, gradient = function(network, *arguments)
+    both = eqx.filter_value_and_grad(loss_fn)
+    function, arrays = compiled(both, network, *arguments)
+    figures = time_call(function, *arrays, **timing)
+    loss, gradient = function(*arrays)
     trains = _spike_trains(which, arguments[0], network, changes)
     leaves = [gradient.neuron_model.weights]
     leaves += [gradient.delays] if which.delayed else []

@@ -12,7 +12,7 @@ from .spike_trains import Agreement, SpikeTrains, compare
 from .table import Table, figure, shorten
 
 # The best of all rounds counts: another process can only make a round slower.
-BEST = ("seconds", "compile_seconds", "peak_mib")
+BEST = ("seconds", "compile_seconds", "peak_mib", "added_mib")
 
 HEADER = (
     "benchmark",
@@ -21,7 +21,7 @@ HEADER = (
     "times faster",
     "compile s",
     "peak MiB",
-    "temporary MiB",
+    "added MiB",
     "max error ms",
     "gradient error",
     "gradient differs",
@@ -75,7 +75,7 @@ class RowResult:
 
     `slope_error` is the error of the gradient along a random direction, relative to
     the gradient's norm, and `difference` its distance from the gradient of this
-    package's first row, relative to the norm of that one.
+    package's first row, or of that in float64, relative to the norm of that one.
     """
 
     row: Row
@@ -113,16 +113,14 @@ def run_comparison(
             done.append(
                 run_worker(environments[row.package], comparison.worker, options)
             )
+    pairs = list(zip(comparison.rows, runs, strict=True))
+    own = [pair for pair in pairs if pair[0].package == "this"]
+    own.sort(key=lambda pair: not pair[0].options.get("double", False))
     gradients = [
-        run.arrays["gradient"]
-        for row, done in zip(comparison.rows, runs, strict=True)
-        for run in done
-        if row.package == "this" and not run.error
+        run.arrays["gradient"] for _, done in own for run in done if run.arrays
     ]
-    return [
-        _summary(row, done, oracle, gradients[0] if gradients else None)
-        for row, done in zip(comparison.rows, runs, strict=True)
-    ]
+    gradient = gradients[0] if gradients else None
+    return [_summary(row, done, oracle, gradient) for row, done in pairs]
 
 
 def comparison_table(
@@ -136,14 +134,14 @@ def comparison_table(
     ]
     notes = (
         "ms: one loss-and-gradient call, the fastest of all rounds; compile s: first "
-        "call less a later one; peak MiB: of the whole process; temporary MiB: what "
-        "XLA lays out for intermediate values of the call",
+        "call less a later one; peak MiB: of the whole process; added MiB: what of it "
+        "was not there before the first call",
         "max error: over all spikes up to and including the last first spike of an "
         "output neuron, or in the window of the loss, against a float64 oracle; "
         "FAILURE where it is above the row's bound or spikes are missing",
         "gradient error: of the derivative along a random direction, against finite "
         "differences of the oracle, over the gradient's norm; gradient differs: from "
-        "that of this package's first row, over its norm",
+        "that of this package's first row, or of that in float64, over its norm",
     )
     return Table("This package and others", HEADER, lines, notes)
 
@@ -207,7 +205,7 @@ def _cells(result: RowResult, baseline: RowResult) -> tuple[str, ...]:
         figure(slowest / found["seconds"] if slowest else None),
         figure(found["compile_seconds"]),
         figure(found["peak_mib"], 4),
-        figure(found.get("temporary_mib")),
+        figure(found.get("added_mib")),
         figure(agreement.error, 2),
         figure(result.slope_error, 2),
         figure(result.difference, 2),

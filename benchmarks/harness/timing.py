@@ -25,10 +25,12 @@ def time_call(
     """Measure `function(*arguments)`; `seconds` is the time spent on repetitions.
 
     `function` must be jitted and not called before. The first call is what a user
-    waits for: its time less that of a later call is the compile time. With
+    waits for: its time less that of a later call is the compile time. Memory is the
+    peak of the process, and how far that is above what it held before the call. With
     `ahead_of_time`, tracing and XLA's share are measured apart too, with empty
     caches, and what memory XLA lays out for intermediate values.
     """
+    before = _memory_mib("VmRSS")
     first = _time_once(function, arguments)
     latest = time.perf_counter() + PATIENCE * seconds
     for _ in range(WARM_UP_CALLS):
@@ -45,7 +47,8 @@ def time_call(
         "median_seconds": statistics.median(times),
         "calls": len(times),
         "compile_seconds": first - min(times),
-        "peak_mib": peak_memory_mib(),
+        "peak_mib": (peak := peak_memory_mib()),
+        "added_mib": peak - before,
     }
     if ahead_of_time:
         figures |= _time_ahead_of_time(function, arguments)
@@ -58,9 +61,14 @@ def peak_memory_mib() -> float:
     Linux hands `ru_maxrss` on from the process that started this one; `VmHWM` is
     this program's own.
     """
+    return _memory_mib("VmHWM")
+
+
+def _memory_mib(what: str) -> float:
+    """A line of Linux's status of this process; elsewhere its peak so far."""
     status = Path("/proc/self/status")
     if status.exists():
-        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+        line = next(x for x in status.read_text().splitlines() if x.startswith(what))
         return int(line.split()[1]) / 1024
     unit = 1024**2 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
