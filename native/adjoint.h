@@ -67,10 +67,11 @@ class BlockBack {
         times_(times),
         states_(*story.plan, *story.block),
         reading_(meter.on() ? meter.reading() : Reading::kNone),
-        meter_(meter) {
+        meter_(meter),
+        columns_(2, story.plan->width) {
     const std::size_t width = static_cast<std::size_t>(story.plan->width);
-    a_ = {columns_.take(width), columns_.take(width), gradient.bias.data(),
-          gradient.tau_1.data(), gradient.tau_2.data()};
+    a_ = {columns_.take(), columns_.take(), gradient.bias.data(), gradient.tau_1.data(),
+          gradient.tau_2.data()};
     by_integral_ = reading_ == Reading::kIntegral ? read.data() : nullptr;
     is_read_.assign(story.block->populations.size(), 0);
     if (by_integral_)
@@ -149,6 +150,7 @@ class BlockBack {
     const Lanes* at = states_at(p);
     locals_of(story_, p, locals_);
     if (reading_ == Reading::kHighest) add_peaks(p);
+    if (h == 0 && locals_.empty()) return;
     kept_.clear();
     for (std::size_t j = 0; j < locals_.size(); j++)
       if (j == 0 || locals_[j].lane != locals_[j - 1].lane) {

@@ -93,6 +93,11 @@ class ClosedForm final : public Population {
   }
 
   double gap(int k, State s) const override { return lane(k).gap(s.x, s.y); }
+  bool note_threshold(const Lanes& l) const override {
+    if (!Neuron::kFires) return false;
+    uniform_ ? gaps<true>(l) : gaps<false>(l);
+    return note_signs(l.may + first(), width(), l.flags + first() / kVector);
+  }
   State slope(int k, State s) const override {
     const Neuron n = lane(k);
     return {n.x_rate(s.x, s.y), n.y_rate(s.x, s.y)};
@@ -248,6 +253,17 @@ class ClosedForm final : public Population {
     const double top = g > ge ? g : ge;
     const double turns = (u > 0) & (ue <= 0) ? up : top;
     return turns > top ? turns : top;
+  }
+
+  template <bool kUniform>
+  void gaps(const Lanes& l) const {
+    const Neuron shared = lane(0);
+    const int f = first(), n = width();
+    const double* __restrict x = l.x + f, * __restrict y = l.y + f, * __restrict c = c_.data();
+    double* __restrict may = l.may + f;
+#pragma omp simd
+    for (int k = 0; k < n; k++)
+      may[k] = neuron<kUniform>(shared, c, n, k).gap(x[k], y[k]);
   }
 
   template <bool kUniform, bool kPauses>

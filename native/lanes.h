@@ -3,35 +3,37 @@
 
 #include <cstdlib>
 #include <new>
+#include <utility>
 #include <vector>
 
 #include "events.h"
 
 namespace eventax {
 
-// Numbers in full vectors, aligned to a cache line.
+// Columns of n numbers in full vectors, aligned to a cache line.
 class Columns {
  public:
-  double* take(std::size_t n) {
-    const std::size_t size = (n + 7) / 8 * 8;
-    columns_.emplace_back(size + 8, 0.0);
-    const auto address = reinterpret_cast<std::uintptr_t>(columns_.back().data());
-    const std::size_t numbers_short = (64 - address % 64) % 64 / sizeof(double);
-    return &columns_.back()[numbers_short];
+  Columns(std::size_t count, std::size_t n)
+      : size_((n + 7) / 8 * 8), numbers_(count * size_ + 8, 0.0) {
+    const auto address = reinterpret_cast<std::uintptr_t>(numbers_.data());
+    next_ = numbers_.data() + (64 - address % 64) % 64 / sizeof(double);
   }
+  double* take() { return std::exchange(next_, next_ + size_); }
 
  private:
-  std::vector<std::vector<double>> columns_;
+  std::size_t size_;
+  std::vector<double> numbers_;
+  double* next_;
 };
 
 // Lanes with their modes: 0 free, 1 in a pause's first mode, 2 in the one after it.
 class LaneStates {
  public:
   LaneStates(const BlockPlan& plan, const Block& block)
-      : block_(&block), width_(plan.width) {
-    double** all[] = {&l_.x,      &l_.y,      &l_.x_end, &l_.y_end, &l_.may,
-                      &l_.free_x, &l_.free_y, &l_.hears, &l_.awake};
-    for (double** column : all) *column = columns_.take(width_);
+      : block_(&block), width_(plan.width), columns_(9, plan.width) {
+    for (double** column : {&l_.x, &l_.y, &l_.x_end, &l_.y_end, &l_.may, &l_.free_x,
+                            &l_.free_y, &l_.hears, &l_.awake})
+      *column = columns_.take();
     flags_.resize(width_ / kVector + 1);
     l_.flags = flags_.data();
     reset();

@@ -76,6 +76,7 @@ class LinearForm final : public Population {
     return w < h ? w : h;
   }
   double gap(int, State s) const override { return s.x - 1; }
+  bool note_threshold(const Lanes&) const override { return false; }
   State slope(int k, State s) const override {
     const double p = qif::p_of(s.x), q = qif::q_of(s.x);
     return {(p * p + (constant(k) + s.y) * q * q) / tau_m(k), -s.y / tau_s(k)};

@@ -32,8 +32,8 @@ struct Pause {
 struct Lanes {
   double *x, *y;          // now
   double *x_end, *y_end;  // at the end of the way
-  double* may;            // not negative: may fire on the way
-  std::uint8_t* flags;    // the same as bits, by vector of lanes
+  double* may;            // not negative: may fire on the way, or does now
+  std::uint8_t* flags;    // its signs as bits, by vector of lanes
   double *free_x, *free_y, *hears, *awake;
 };
 
@@ -83,6 +83,9 @@ class Population {
   // Roughly that time.
   virtual double guess(int k, State s, double h) const = 0;
   virtual double gap(int k, State s) const = 0;
+  // Notes which lanes are at threshold now, and returns whether any is; none where
+  // spikes may be off beside rounding.
+  virtual bool note_threshold(const Lanes& lanes) const = 0;
   virtual State slope(int k, State s) const = 0;
   virtual State fired(int k, State s) const = 0;
   virtual State received(int k, State s, double w) const = 0;

@@ -106,7 +106,7 @@ class Sample {
       limit = slice < kInf ? next_limit(limit, slice, input) : end_;
       last = limit >= end_;
       double reached = std::min(limit, end_);
-      for (std::size_t b = 0; b < n && status != kNotFinite; b++) {
+      for (std::size_t b = 0; b < n; b++) {
         if (!runs_[b]) continue;
         const int found = run_block(b, reached, observe);
         if (found == kTooManyEvents) {
@@ -116,10 +116,11 @@ class Sample {
         }
         status = found != kOk ? found : status;
       }
-      if (status == kNotFinite) break;
     }
     stop_ = done() ? stop_ : kInf;
     if (status == kTooManyEvents && done()) status = kOk;
+    for (const auto& run : runs_)
+      if (run && !run->finite()) status = kNotFinite;
     for (std::size_t b = 0; b < n; b++) {
       if (!runs_[b]) continue;
       trace_.spikes[b] = runs_[b]->spikes();
@@ -140,7 +141,7 @@ class Sample {
   // Blocks take turns, so that none runs far beyond the last spike that is waited for,
   // nor beyond the next one where a way costs more the longer it is.
   double longest_slice() const {
-    constexpr double kSlices = 16;
+    constexpr double kSlices = 32;
     double longest = waiting_ >= 0 ? (end_ - setting_.t0) / kSlices : kInf;
     for (const Block& block : parameters_.blocks)
       for (const auto& p : block.populations) longest = std::min(longest, p->reach());

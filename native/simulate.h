@@ -62,9 +62,10 @@ class BlockRun {
         return kTooManyEvents;
       if (!known) break;
       consume(observe);
+      if (!block_->jumps) consume_together(until, observe);
     }
     if (until < end) stay_below();
-    return finite() ? kOk : kNotFinite;
+    return kOk;
   }
 
   bool finite() const {
@@ -94,15 +95,26 @@ class BlockRun {
   // Nothing happens where a turn ends: who tends to threshold from below, and is there
   // by rounding, does not fire.
   void stay_below() {
-    for (int k = 0; k < plan_->width; k++) {
-      const Population& p = states_.of(k);
-      if (!p.fires() || p.blur() > 0 || states_.mode(k) != 0) continue;
-      State s = states_.now(k);
-      const double gap = p.gap(states_.within(k), s);
-      if (!(gap >= 0)) continue;
-      s.x -= gap + kEpsilon * (std::fabs(s.x) + std::fabs(gap));
-      states_.set(k, s);
+    for (const auto& p : block_->populations) {
+      if (!p->note_threshold(states_.lanes())) continue;
+      each_noted(*p, [&](int lane) {
+        if (states_.mode(lane) != 0) return;
+        State s = states_.now(lane);
+        const double gap = states_.lanes().may[lane];
+        s.x -= gap + kEpsilon * (std::fabs(s.x) + std::fabs(gap));
+        states_.set(lane, s);
+      });
     }
+  }
+
+  // Calls take(lane) for each lane of `p` that a loop over it noted.
+  template <class Take>
+  void each_noted(const Population& p, Take take) {
+    const Lanes& l = states_.lanes();
+    for (int from = p.first(); from < p.first() + p.width(); from += kVector)
+      each_set(l.flags[from / kVector], [&](int k) {
+        if (l.may[from + k] >= 0) take(from + k);  // not NaN
+      });
   }
 
   const Arrival* next_known(double until) {
@@ -141,13 +153,9 @@ class BlockRun {
   void find_candidates(bool any, double to) {
     candidates_.clear();
     waking_.clear();
-    const Lanes& l = states_.lanes();
     if (any)
       for (const auto& p : block_->populations)
-        for (int from = p->first(); from < p->first() + p->width(); from += kVector)
-          each_set(l.flags[from / kVector], [&](int k) {
-            if (l.may[from + k] >= 0) candidates_.push_back({from + k, 0});  // not NaN
-          });
+        each_noted(*p, [&](int lane) { candidates_.push_back({lane, 0}); });
     if (next_wake_ > to + setting_->tie(to)) return;
     next_wake_ = kInf;
     for (int k = 0; k < plan_->width; k++) {
@@ -482,10 +490,26 @@ class BlockRun {
     if (more.source != kUpstream || more.t != a.t || more.block != a.block ||
         more.group != a.group)
       return;
-    if (row_) states_.receive(row_);
-    row_ = nullptr;
+    receive_row();
     own_next_ = false;
     consume(observe);
+  }
+
+  // Nobody fires between arrivals at one time that move no potential.
+  template <class Observe>
+  void consume_together(double until, Observe& observe) {
+    for (;;) {
+      const Arrival* more = next_known(until);
+      if (!more || more->t != t_ || more->source == kObservation) return;
+      receive_row();
+      consume(observe);
+    }
+  }
+
+  // What arrives in the next pass arrives now.
+  void receive_row() {
+    if (row_) states_.receive(row_);
+    row_ = nullptr;
   }
 
   // Neurons that cross at one instant all fire at it, lower ones first; one is left out
@@ -520,8 +544,7 @@ class BlockRun {
 
   bool fire_together() {
     if (together_.empty()) return false;
-    if (row_) states_.receive(row_);
-    row_ = nullptr;
+    receive_row();
     while (!together_.empty()) {
       const Waiting next = together_.front();
       together_.erase(together_.begin());
