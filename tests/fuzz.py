@@ -1,19 +1,28 @@
 """Random networks through an engine, against the oracle: `make fuzz`.
 
-Prints how many agreed, and every kind of network that tells nothing and why.
+Prints how many agreed, and every kind of network that tells nothing and why. `--out`
+stores that too: each file under `docs/results/random_networks` is part of the table in
+`random_networks.md` beside it.
 """
 
 import argparse
 import collections
 import json
 import pathlib
+import platform
 import sys
 import time
 import traceback
+from importlib.metadata import version
 
 import jax
 import numpy as np
 import random_networks as rn
+
+from eventax._native import load
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "benchmarks"))
+from harness import machine  # benchmarks/harness/machine.py
 
 
 def choose(rng: np.random.Generator) -> rn.Draw:
@@ -35,6 +44,14 @@ def choose(rng: np.random.Generator) -> rn.Draw:
     )
 
 
+def about(engine: str) -> dict[str, str | int]:
+    """What a result depends on besides the networks."""
+    packages = {name: version(name) for name in ("jax", "jaxlib", "numpy")}
+    library = load() if engine == "native" else None
+    how = {"library": library.instructions} if library else {}
+    return machine.describe() | how | {"python": platform.python_version()} | packages
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--examples", type=int, default=200)
@@ -48,8 +65,17 @@ def main() -> int:
     jax.config.update("jax_enable_x64", True)
     rng = np.random.default_rng(given.seed)
     dtype = np.float32 if given.single else np.float64
+    what = "gradients" if given.gradients else dtype.__name__
     counts: collections.Counter[str] = collections.Counter()
-    wrong, start = [], time.time()
+    wrong: list[str] = []
+    told = {"engine": given.engine, "of": what, "seed": given.seed}
+    told["about"], start = about(given.engine), time.time()
+
+    def store() -> None:
+        if given.out:
+            found = {"counts": counts, "wrong": wrong}
+            given.out.write_text(json.dumps(told | found, indent=1) + "\n")
+
     for k in range(given.examples):
         draw = choose(rng)
         if rn.Case.of(draw).draw.n == 1 and ", " in draw.model:
@@ -67,11 +93,9 @@ def main() -> int:
             print(draw, *text[:6], sep="\n  ", flush=True)
         if (k + 1) % 100 == 0:
             print(k + 1, dict(counts), f"{time.time() - start:.0f} s", flush=True)
-    what = "gradients" if given.gradients else dtype.__name__
+            store()  # so that what was interrupted has told something
     print(given.engine, what, dict(counts))
-    if given.out:
-        told = {"engine": given.engine, "of": what, "seed": given.seed}
-        given.out.write_text(json.dumps({**told, **counts, "wrong": wrong}, indent=1))
+    store()
     return len(wrong) > 0
 
 
