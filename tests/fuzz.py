@@ -58,6 +58,9 @@ def main() -> int:
     parser.add_argument("--engine", default="native", choices=["native", "jax"])
     parser.add_argument("--single", action="store_true", help="float32")
     parser.add_argument("--gradients", action="store_true", help="in place of values")
+    parser.add_argument(
+        "--several", type=int, default=1, help="networks that are one program"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=pathlib.Path, help="a JSON file for the result")
     given = parser.parse_args()
@@ -68,7 +71,8 @@ def main() -> int:
     what = "gradients" if given.gradients else dtype.__name__
     counts: collections.Counter[str] = collections.Counter()
     wrong: list[str] = []
-    told = {"engine": given.engine, "of": what, "seed": given.seed}
+    several = 1 if given.gradients else given.several
+    told = {"engine": given.engine, "of": what, "seed": given.seed, "several": several}
     told["about"], start = about(given.engine), time.time()
 
     def store() -> None:
@@ -76,23 +80,28 @@ def main() -> int:
             found = {"counts": counts, "wrong": wrong}
             given.out.write_text(json.dumps(told | found, indent=1) + "\n")
 
-    for k in range(given.examples):
+    for k in range(0, given.examples, several):
         draw = choose(rng)
-        if rn.Case.of(draw).draw.n == 1 and ", " in draw.model:
-            counts["one neuron, two models"] += 1
+        if draw.n == 1 and ", " in draw.model:
+            counts["one neuron, two models"] += several
             continue
         try:
             if given.gradients:
-                counts[rn.compare_gradient(draw, given.engine)] += 1
+                found = [rn.compare_gradient(draw, given.engine)]
+            elif several == 1:
+                found = [rn.compare(draw, given.engine, dtype)]
             else:
-                counts[rn.compare(draw, given.engine, dtype)] += 1
+                found = rn.compare_several(draw, given.engine, dtype, several)
         except Exception as error:
-            counts["WRONG"] += 1
-            wrong.append(repr(draw))
-            text = traceback.format_exception_only(error)[-1].strip().splitlines()
-            print(draw, *text[:6], sep="\n  ", flush=True)
-        if (k + 1) % 100 == 0:
-            print(k + 1, dict(counts), f"{time.time() - start:.0f} s", flush=True)
+            found = [error]
+        for number, one in enumerate(found):
+            counts[one if isinstance(one, str) else "WRONG"] += 1
+            if isinstance(one, Exception):
+                wrong.append(f"{draw}, {number}")
+                text = traceback.format_exception_only(one)[-1].strip().splitlines()
+                print(draw, number, *text[:6], sep="\n  ", flush=True)
+        if (k + several) % 100 == 0:
+            print(k + several, dict(counts), f"{time.time() - start:.0f} s", flush=True)
             store()  # so that what was interrupted has told something
     print(given.engine, what, dict(counts))
     store()
