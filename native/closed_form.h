@@ -251,7 +251,7 @@ class ClosedForm final : public Population {
     const double u = n.gap_rate(x, y), ue = n.gap_rate(xe, ye);
     const double up = mul_add(g, 2 * (u - ue), u * u * h);
     const double top = g > ge ? g : ge;
-    const double turns = (u > 0) & (ue <= 0) ? up : top;
+    const double turns = ((u > 0) & (ue <= 0)) ? up : top;
     return turns > top ? turns : top;
   }
 

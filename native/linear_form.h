@@ -223,23 +223,7 @@ class LinearForm final : public Population {
       y_end[k] = free_y[k] > 0 ? y[k] * s.kept : y[k];
     }
   }
-  // What asks for more than one step: the largest error of a step, and drive.
-  struct Demand {
-    double error = 0, drive = 0;
-  };
-  static Demand demand(int n, const qif::Step& step, const double* __restrict constant,
-                       const double* __restrict y) {
-    const qif::Step s = step;
-    double error = 0, drive = 0;
-#pragma omp simd reduction(max : error, drive)
-    for (int k = 0; k < n; k++) {
-      const double own = qif::magnus(s, constant[k], y[k]).error;
-      const double pull = drive_of(constant[k], y[k]);
-      error = own > error ? own : error;
-      drive = pull > drive ? pull : drive;
-    }
-    return {error, drive};
-  }
+  // What asks for more than one step. Of padding it is least.
   static EVENTAX_INLINE double drive_of(double constant, double y) {
     return std::fabs(constant + 0.25) + std::fabs(y) + 0.25;
   }
@@ -263,24 +247,23 @@ class LinearForm final : public Population {
     qif::Step step;
   };
   Pace pace(const Lanes& l, double h) const {
-    const double* constants = &c_[Qif::kConstant * width()];
-    const double* y = l.y + first();
+    const double *constants = &c_[Qif::kConstant * width()], *y = l.y + first();
     if (uniform_) {
-      // Most ways are one step.
-      const qif::Step whole = step_of(0, h);
-      Demand asked = demand(size(), whole, constants, y);
-      const double most =
-          std::min(std::min(tau_m(0) / std::sqrt(asked.drive), shortest_), h);
-      if (most < h) asked = demand(size(), step_of(0, most), constants, y);
-      const int n = count(h, most, asked.error);
-      return {n, n == 1 ? whole : step_of(0, h / n)};
+      const double drive =
+          largest(width(), [=](int k) { return drive_of(constants[k], y[k]); });
+      const double most = std::min(std::min(tau_m(0) / std::sqrt(drive), shortest_), h);
+      const qif::Step step = step_of(0, most);
+      const double error = largest(
+          width(), [=](int k) { return qif::magnus(step, constants[k], y[k]).error; });
+      const int n = count(h, most, error);
+      return {n, most == h / n ? step : step_of(0, h / n)};  // most ways are one step
     }
-    double most = std::min(shortest_, h), error = 0;
-    for (int k = 0; k < size(); k++) {
-      most = std::min(most, tau_m(k) / std::sqrt(drive_of(constant(k), y[k])));
-    }
+    double most = std::min(shortest_, h);
     for (int k = 0; k < size(); k++)
-      error = std::max(error, qif::magnus(step_of(k, most), constant(k), y[k]).error);
+      most = std::min(most, tau_m(k) / std::sqrt(drive_of(constant(k), y[k])));
+    const double error = largest(width(), [&](int k) {
+      return qif::magnus(step_of(k, most), constant(k), y[k]).error;
+    });
     return {count(h, most, error), {}};
   }
   // The fourth-order part of Omega is an error of order 5; the error of Omega itself,

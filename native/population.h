@@ -1,6 +1,7 @@
 // Neurons of one model, side by side: all that simulation and adjoint know of a neuron.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <vector>
@@ -11,6 +12,19 @@
 namespace eventax {
 
 constexpr int kVector = 8;  // lanes are padded to full vectors of doubles
+
+// The largest of 0 and number(k) for all lanes k, in partial maxima: of one maximum
+// that goes from lane to lane not every compiler makes a loop over vectors.
+template <class Number>
+EVENTAX_INLINE double largest(int width, Number number) {
+  double most[kVector] = {};
+  for (int first = 0; first < width; first += kVector)
+    for (int k = 0; k < kVector; k++) {
+      const double own = number(first + k);
+      most[k] = own > most[k] ? own : most[k];
+    }
+  return *std::max_element(most, most + kVector);
+}
 
 // What is known of one neuron between events, and its adjoint.
 struct State {

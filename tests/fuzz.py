@@ -1,19 +1,28 @@
 """Random networks through an engine, against the oracle: `make fuzz`.
 
-Prints how many agreed, and every kind of network that tells nothing and why.
+Prints how many agreed, and every kind of network that tells nothing and why. `--out`
+stores that too: each file under `docs/results/random_networks` is part of the table in
+`random_networks.md` beside it.
 """
 
 import argparse
 import collections
 import json
 import pathlib
+import platform
 import sys
 import time
 import traceback
+from importlib.metadata import version
 
 import jax
 import numpy as np
 import random_networks as rn
+
+from eventax._native import load
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "benchmarks"))
+from harness import machine  # benchmarks/harness/machine.py
 
 
 def choose(rng: np.random.Generator) -> rn.Draw:
@@ -35,12 +44,23 @@ def choose(rng: np.random.Generator) -> rn.Draw:
     )
 
 
+def about(engine: str) -> dict[str, str | int]:
+    """What a result depends on besides the networks."""
+    packages = {name: version(name) for name in ("jax", "jaxlib", "numpy")}
+    library = load() if engine == "native" else None
+    how = {"library": library.instructions} if library else {}
+    return machine.describe() | how | {"python": platform.python_version()} | packages
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--examples", type=int, default=200)
     parser.add_argument("--engine", default="native", choices=["native", "jax"])
     parser.add_argument("--single", action="store_true", help="float32")
     parser.add_argument("--gradients", action="store_true", help="in place of values")
+    parser.add_argument(
+        "--several", type=int, default=1, help="networks that are one program"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=pathlib.Path, help="a JSON file for the result")
     given = parser.parse_args()
@@ -48,30 +68,43 @@ def main() -> int:
     jax.config.update("jax_enable_x64", True)
     rng = np.random.default_rng(given.seed)
     dtype = np.float32 if given.single else np.float64
+    what = "gradients" if given.gradients else dtype.__name__
     counts: collections.Counter[str] = collections.Counter()
-    wrong, start = [], time.time()
-    for k in range(given.examples):
+    wrong: list[str] = []
+    several = 1 if given.gradients else given.several
+    told = {"engine": given.engine, "of": what, "seed": given.seed, "several": several}
+    told["about"], start = about(given.engine), time.time()
+
+    def store() -> None:
+        if given.out:
+            found = {"counts": counts, "wrong": wrong}
+            given.out.write_text(json.dumps(told | found, indent=1) + "\n")
+
+    for k in range(0, given.examples, several):
         draw = choose(rng)
-        if rn.Case.of(draw).draw.n == 1 and ", " in draw.model:
-            counts["one neuron, two models"] += 1
+        if draw.n == 1 and ", " in draw.model:
+            counts["one neuron, two models"] += several
             continue
         try:
             if given.gradients:
-                counts[rn.compare_gradient(draw, given.engine)] += 1
+                found = [rn.compare_gradient(draw, given.engine)]
+            elif several == 1:
+                found = [rn.compare(draw, given.engine, dtype)]
             else:
-                counts[rn.compare(draw, given.engine, dtype)] += 1
+                found = rn.compare_several(draw, given.engine, dtype, several)
         except Exception as error:
-            counts["WRONG"] += 1
-            wrong.append(repr(draw))
-            text = traceback.format_exception_only(error)[-1].strip().splitlines()
-            print(draw, *text[:6], sep="\n  ", flush=True)
-        if (k + 1) % 100 == 0:
-            print(k + 1, dict(counts), f"{time.time() - start:.0f} s", flush=True)
-    what = "gradients" if given.gradients else dtype.__name__
+            found = [error]
+        for number, one in enumerate(found):
+            counts[one if isinstance(one, str) else "WRONG"] += 1
+            if isinstance(one, Exception):
+                wrong.append(f"{draw}, {number}")
+                text = traceback.format_exception_only(one)[-1].strip().splitlines()
+                print(draw, number, *text[:6], sep="\n  ", flush=True)
+        if (k + several) % 100 == 0:
+            print(k + several, dict(counts), f"{time.time() - start:.0f} s", flush=True)
+            store()  # so that what was interrupted has told something
     print(given.engine, what, dict(counts))
-    if given.out:
-        told = {"engine": given.engine, "of": what, "seed": given.seed}
-        given.out.write_text(json.dumps({**told, **counts, "wrong": wrong}, indent=1))
+    store()
     return len(wrong) > 0
 
 

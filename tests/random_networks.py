@@ -6,7 +6,7 @@ hypothesis has few things to shrink. Sizes are few, since each of them is compil
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import equinox as eqx
@@ -129,6 +129,12 @@ class Case:
         observe = np.sort(_times(rng, (6,), 0.0, SPAN, step)) + draw.t0
         constants = {"tmem": tmem, "tsyn": tsyn}
         return cls(draw, mask, leaves, constants, keywords, inputs, observe)
+
+    def again(self, number: int) -> Case:
+        """Other numbers for the same program: mask, constants and sizes stay."""
+        other = Case.of(replace(self.draw, seed=self.draw.seed + number * 2**20))
+        same = {"constants": self.constants, "keywords": self.keywords}
+        return replace(other, draw=self.draw, mask=self.mask, **same)
 
     @property
     def t_end(self) -> float:
@@ -310,20 +316,66 @@ def compare(draw: Draw, engine: str, dtype: Any = jnp.float64) -> str:
 
     Returns "ok", or why this network tells nothing.
     """
-    case = Case.of(draw)
+    case = Case.of(draw) if dtype == jnp.float64 else _rounded(Case.of(draw))
+    truth = _truth(case)
+    if isinstance(truth, str):
+        return truth
+    with jax.disable_jit():
+        net = case.network(engine, dtype)
+        end = _middle(case, truth)
+        found = _answers(net, case, case.inputs, case.observe, end)
+    return _judged(case, truth, found, end, dtype)
+
+
+def compare_several(
+    draw: Draw, engine: str, dtype: Any = jnp.float64, count: int = 20
+) -> list[str | AssertionError]:
+    """The same for `count` networks that are one program, compiled and mapped over.
+
+    Where compiling takes long: the first network is that of `compare`, the others have
+    other weights, biases, delays and inputs.
+    """
+    first = Case.of(draw)
+    cases = [first, *(first.again(k) for k in range(1, count))]
     if dtype == jnp.float32:
-        case = _rounded(case)
+        cases = [_rounded(case) for case in cases]
+    found: list[Any] = [_truth(case) for case in cases]
+    run = [(k, cases[k], t) for k, t in enumerate(found) if not isinstance(t, str)]
+    if not run:
+        return found
+    net = run[0][1].network(engine, dtype)
+
+    def answers(leaves: Any, *asked: Any) -> Any:
+        return _answers(first.with_leaves(net, leaves), first, *asked)
+
+    ends = [_middle(case, truth) for _, case, truth in run]
+    asked = [
+        (case.leaves, case.inputs, case.observe, end)
+        for (_, case, _), end in zip(run, ends, strict=True)
+    ]
+    stacked = jax.tree.map(lambda *x: jnp.asarray(np.stack(x), dtype), *asked)
+    answered = jax.tree.map(np.asarray, eqx.filter_jit(jax.vmap(answers))(*stacked))
+    for j, (k, case, truth) in enumerate(run):
+        own = jax.tree.map(lambda x, j=j: x[j], answered)
+        try:
+            found[k] = _judged(case, truth, own, ends[j], dtype)
+        except AssertionError as error:
+            found[k] = error
+    return found
+
+
+def _truth(case: Case) -> Any:
+    """The oracle's trace, or why there is none to compare with."""
     try:
         truth = case.truth(observe_at=case.observe)
     except Exception as error:  # the oracle refuses a network that fires without end
         return f"oracle: {type(error).__name__}"
-    if len(truth.times) > 1000:
-        return "too many spikes"
-    with jax.disable_jit():
-        net = case.network(engine, dtype)
-        found = _answers(net, case, truth)
+    return "too many spikes" if len(truth.times) > 1000 else truth
+
+
+def _judged(case: Case, truth: Any, found: Any, end: float, dtype: Any) -> str:
     try:
-        _agree(case, truth, found, _tolerance(case, truth, dtype))
+        _agree(case, truth, found, end, _tolerance(case, truth, dtype))
     except AssertionError:
         if _is_ill_conditioned(case, truth, 1e-7 if dtype == jnp.float32 else NUDGE):
             return "ill-conditioned"
@@ -397,16 +449,20 @@ def _rounded(case: Case) -> Case:
     )
 
 
-def _answers(net: EvNN, case: Case, truth: Any) -> dict[str, Any]:
-    x = case.inputs
-    record = net.record(x)
-    end = float(truth.times[len(truth.times) // 2]) if len(truth.times) else case.t_end
+def _middle(case: Case, truth: Any) -> float:
+    """Just after the middle one of all spikes."""
+    if len(truth.times) == 0:
+        return case.t_end
+    return min(float(truth.times[len(truth.times) // 2]) + 1e-3, case.t_end)
+
+
+def _answers(net: EvNN, case: Case, inputs: Any, observe: Any, end: Any) -> dict:
     return {
-        "record": record,
-        "ttfs": net.ttfs(x),
-        "trains": net.spikes_until_t(x, case.t_end, 8),
-        "states": net.state_at_t(x, case.observe),
-        "until": (end, net.spikes_until_t(x, min(end + 1e-3, case.t_end), 8)),
+        "record": net.record(inputs),
+        "ttfs": net.ttfs(inputs),
+        "trains": net.spikes_until_t(inputs, case.t_end, 8),
+        "states": net.state_at_t(inputs, observe),
+        "until": net.spikes_until_t(inputs, end, 8),
     }
 
 
@@ -416,7 +472,7 @@ def _tolerance(case: Case, truth: Any, dtype: Any) -> float:
     return 1e-9 if case.draw.exact else 1e-4
 
 
-def _agree(case: Case, truth: Any, found: dict[str, Any], within: float) -> None:
+def _agree(case: Case, truth: Any, found: Any, end: float, within: float) -> None:
     times, who, _ = (np.asarray(x, float) for x in found["record"])
     n = len(truth.times)
     assert np.sum(who >= 0) == n, f"{np.sum(who >= 0)} spikes instead of {n}"
@@ -444,11 +500,13 @@ def _agree(case: Case, truth: Any, found: dict[str, Any], within: float) -> None
         rtol=0,
         atol=max(within, 1e-6) * scale * 10,
     )
-    end, until = found["until"]
-    wanted = np.where(trains <= min(end + 1e-3, case.t_end), trains, np.inf)
-    close = np.abs(trains - (end + 1e-3)) < 2 * within + 1e-9
+    wanted = np.where(trains <= end, trains, np.inf)
+    close = np.abs(trains - end) < 2 * within + 1e-9
     np.testing.assert_allclose(
-        np.where(close, 0, until), np.where(close, 0, wanted), rtol=0, atol=within
+        np.where(close, 0, found["until"]),
+        np.where(close, 0, wanted),
+        rtol=0,
+        atol=within,
     )
 
 

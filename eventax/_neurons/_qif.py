@@ -62,9 +62,11 @@ class AbstractQIF(ColumnModel):
     def observe(self, y: Any) -> Any:
         """(V, i) with V = π tan π(φ - 1/2), of limited size at φ = 0 and φ = 1."""
         phase, i = y[..., 0], y[..., 1]
-        # The tangent as a quotient: rounding of φ - 1/2 would turn -∞ into +∞.
+        # The tangent as a quotient: rounding of φ - 1/2 would turn -∞ into +∞. Past
+        # φ = 1, where a neuron in a pause goes on, V comes back from -∞.
         sin = jnp.sin(jnp.pi * jnp.minimum(phase, 1 - phase))
-        sin = jnp.maximum(sin, jnp.finfo(sin.dtype).eps)
+        eps = jnp.finfo(sin.dtype).eps
+        sin = jnp.where(jnp.abs(sin) < eps, eps, sin)
         return jnp.stack([-jnp.pi * jnp.cos(jnp.pi * phase) / sin, i], axis=-1)
 
     def weight_leaves(self) -> list[Any]:

@@ -107,7 +107,7 @@ EVENTAX_INLINE double sinh_slope(double s) { return polynomial(kSinhSlope, s); }
 EVENTAX_INLINE double p_of(double x) { return x > 1 ? x - 2 : x; }
 EVENTAX_INLINE double q_of(double x) { return x > 1 ? x - 1 : 1 - std::fabs(x); }
 EVENTAX_INLINE double x_of(double p, double q) {
-  const double past = (p > 0) & (q < 0) ? 2 * q : 0;
+  const double past = ((p > 0) & (q < 0)) ? 2 * q : 0;
   return (p - past) / (std::fabs(p) + std::fabs(q));
 }
 
@@ -159,8 +159,8 @@ EVENTAX_INLINE Back step_back(const Step& s, double constant, double x, double i
       mul_add(lmy, mul_add(mul_add(20, m.b1, 2 * m.b3) * c, -1.0 / 3600, 1.0 / 12),
               mul_add(lmx_cg, -1.0 / 7200, lmw * c * c * (1.0 / 180)));
   const double l_current = mul_add(lb1, s.m1, mul_add(lb2, s.m2, lb3 * s.m3));
-  Back back{(x > 0) & (x <= 1) ? lp - lq : lp + lq, mul_add(l_current, c, ly * s.kept),
-            lb1 * c, 0, 0};
+  Back back{((x > 0) & (x <= 1)) ? lp - lq : lp + lq,
+            mul_add(l_current, c, ly * s.kept), lb1 * c, 0, 0};
   if (!trains) return back;
   back.by_c = lmw - lmx * m.g * sum / 7200 - lmy * (20 * m.b1 + m.b3) * m.b3 / 3600 +
               lmw * (40 * c * m.b3 + m.g * m.g) / 3600 + lg * m.b2 + lb1 * constant +
@@ -186,8 +186,8 @@ struct Qif {
     c[kConstant * n + k] = bias - 0.25;
     c[kTolerance * n + k] = fixed[0];
   }
-  // At rest: J = 0 and p = 0.
-  static constexpr double kPadding[kConstants] = {1e9, 1e9, 0, 1};
+  // Without bias: it never fires, and no step is shorter for it.
+  static constexpr double kPadding[kConstants] = {1e9, 1e9, -0.25, 1};
 };
 
 }  // namespace eventax
