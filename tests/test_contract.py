@@ -1,5 +1,6 @@
 """The public contract: names, order, defaults, shapes, and what is drawn."""
 
+import dataclasses
 import inspect
 
 import equinox as eqx
@@ -10,8 +11,9 @@ import optax
 import pytest
 
 import eventax
+from eventax import neuron_models
 from eventax.evnn import EvNN, FFEvNN
-from eventax.neuron_models import LIF, QIF, NeuronModel
+from eventax.neuron_models import AMOS, LIF, QIF, NeuronModel, Refractory
 
 KEY = jax.random.PRNGKey(3)
 CONSTANTS = {
@@ -160,6 +162,23 @@ def test_readable_attributes():
 
 
 # Leaves -------------------------------------------------------------------------------
+
+
+MODELS = [getattr(neuron_models, name) for name in neuron_models.__all__]
+MODELS = [model for model in MODELS if inspect.isclass(model)]
+
+
+@pytest.mark.parametrize("model", [*MODELS, Refractory(LIF), AMOS(LIF)])
+def test_help_on_a_model_shows_what_users_call(model):
+    """What the engine asks of a model begins with an underscore."""
+    named = {name for name in dir(model) if not name.startswith("_")}
+    values = {field.name for field in dataclasses.fields(model)}
+    values |= {name for name in named if isinstance(getattr(model, name), property)}
+    assert named - values == {
+        *("init_state", "dynamics", "spike_condition", "input_spike", "reset_spiked"),
+        *("observe", "flow", "units", "sender_leaves", "receive"),
+        *("independent", "per_neuron"),
+    }
 
 
 @pytest.mark.parametrize("model", [LIF, QIF])

@@ -297,8 +297,8 @@ def way(settings, dtype=F64):
         flow = EventProp(flow, settings, rtol, rtol / 10)
 
     def loss(model, y, length, weight):
-        end = flow.advance(model, jnp.zeros((), dtype), model.unpack(y), length)
-        return weight * jnp.sum(model.pack(end) * jnp.array([[1.0, 0.7]], dtype))
+        end = flow.advance(model, jnp.zeros((), dtype), model._unpack(y), length)
+        return weight * jnp.sum(model._pack(end) * jnp.array([[1.0, 0.7]], dtype))
 
     start = jnp.array([[0.4, 2.0]], dtype)
     by_model = jax.grad(loss, argnums=(0, 1))
@@ -367,7 +367,7 @@ def jump(kind, delays=None):
     late = None if delays is None else jnp.zeros(3)
 
     def after(y, row, source, delays):
-        z = model.unpack(y)
+        z = model._unpack(y)
         landed = ev.land(
             ClosedForm(),
             model,
@@ -382,9 +382,9 @@ def jump(kind, delays=None):
             event,
         )
         # Back to the fixed time, as the segment that follows does it.
-        slope = model.slope(t, landed.after)
+        slope = model._slope(t, landed.after)
         z = jax.tree.map(lambda x, dx: x - dx * (landed.time - t), landed.after, slope)
-        return model.pack(z), landed.time
+        return model._pack(z), landed.time
 
     given = jnp.asarray(STATE), jnp.asarray(WEIGHTS[1]), t, delays
     return jax.vjp(after, *given)[1]

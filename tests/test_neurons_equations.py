@@ -148,23 +148,23 @@ def test_the_engines_form_says_the_same(case):
     neuron, _, ys = case
     fired = jnp.array([True, False, True, False])
     for y in ys[:5]:
-        z = neuron.unpack(y)
-        np.testing.assert_allclose(neuron.pack(z), y, rtol=1e-8, atol=1e-12)
+        z = neuron._unpack(y)
+        np.testing.assert_allclose(neuron._pack(z), y, rtol=1e-8, atol=1e-12)
         y_dot = neuron.dynamics(T, y, None)
-        _, truth = jax.jvp(neuron.unpack, (y,), (y_dot,))
-        for found, wanted in zip(neuron.slope(T, z), truth, strict=True):
+        _, truth = jax.jvp(neuron._unpack, (y,), (y_dot,))
+        for found, wanted in zip(neuron._slope(T, z), truth, strict=True):
             np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-12)
-        gaps = [neuron.gap(T, z), neuron.spike_condition(T, y)]
+        gaps = [neuron._gap(T, z), neuron.spike_condition(T, y)]
         far = abs(gaps[1]) > 1e-12
         np.testing.assert_array_equal(np.sign(gaps[0])[far], np.sign(gaps[1])[far])
         np.testing.assert_allclose(
-            neuron.pack(neuron.fire(z, fired)),
+            neuron._pack(neuron._fire(z, fired)),
             neuron.reset_spiked(y, fired),
             rtol=1e-8,
             atol=1e-12,
         )
-        rows = [leaf[5] for leaf in neuron.weight_leaves()]
-        found = neuron.pack(neuron.receive(z, jnp.asarray(5), rows, jnp.ones(N, bool)))
+        rows = [leaf[5] for leaf in neuron._weight_leaves()]
+        found = neuron._pack(neuron.receive(z, jnp.asarray(5), rows, jnp.ones(N, bool)))
         truth = neuron.input_spike(y, 5, jnp.arange(N), jnp.ones(N, bool))
         np.testing.assert_allclose(found, truth, rtol=1e-8, atol=1e-12)
 
@@ -177,9 +177,9 @@ def test_the_engines_form_says_the_same(case):
 def test_a_potential_survives_the_coordinate(name, dtype):
     model, settings, *_ = CASES[name]
     neuron = build(model, dtype, **settings)
-    peak = np.broadcast_to(neuron.threshold(), (N,)).astype(float)
+    peak = np.broadcast_to(neuron._threshold(), (N,)).astype(float)
     for v in np.linspace(peak - (6 if model is EIF else 120), peak, 50):
-        back = neuron.potential(neuron.coordinate(jnp.asarray(v, dtype)))
+        back = neuron._potential(neuron._coordinate(jnp.asarray(v, dtype)))
         # Near a spike V is the logarithm of a small s, which rounding changes.
         steep = (
             np.exp((v - neuron.vT.value) / neuron.deltaT.value) if model is EIF else 0
@@ -187,8 +187,8 @@ def test_a_potential_survives_the_coordinate(name, dtype):
         atol = jnp.finfo(dtype).eps * (1e3 + np.max(steep))
         np.testing.assert_allclose(back, v, rtol=0, atol=atol)
         assert jnp.all(
-            neuron.coordinate(jnp.asarray(v - 0.1, dtype))
-            < neuron.coordinate(jnp.asarray(v, dtype))
+            neuron._coordinate(jnp.asarray(v - 0.1, dtype))
+            < neuron._coordinate(jnp.asarray(v, dtype))
         )
 
 
@@ -202,11 +202,11 @@ def test_beyond_infinity_a_neuron_moves_on(name, dtype):
     infinity = 0.0 if model is EIF else 1.0
     for x in (infinity - 1e-30, infinity, infinity + 1e-8, infinity + 50.0):
         z = (jnp.full(N, x, dtype), *rest)
-        slope = neuron.slope(T, z)
+        slope = neuron._slope(T, z)
         assert all(np.isfinite(s).all() for s in slope)
         np.testing.assert_array_less(0, slope[0])
-        assert np.isfinite(neuron.pack(z)).all()
-        grads = jax.grad(lambda z: sum(map(jnp.sum, neuron.slope(T, z))))(z)
+        assert np.isfinite(neuron._pack(z)).all()
+        grads = jax.grad(lambda z: sum(map(jnp.sum, neuron._slope(T, z))))(z)
         assert all(np.isfinite(g).all() for g in grads)
 
 
@@ -215,17 +215,17 @@ def test_the_coordinate_is_not_stiff(name):
     """Rates change slowly on the whole way up, unlike those of the potential."""
     model, settings, *_ = CASES[name]
     neuron = build(model, **settings)
-    peak = np.broadcast_to(neuron.threshold(), (N,))
+    peak = np.broadcast_to(neuron._threshold(), (N,))
     rest = [jnp.zeros(N)] * (1 if model is EIF else 2)
 
     def stiffness(slope, x):
         rate = lambda x: slope((x, *rest))[0]  # noqa: E731
         return np.abs(jax.jvp(rate, (x,), (jnp.ones(N),))[1]).max()
 
-    told = lambda z: neuron.derivative(*z)  # noqa: E731
+    told = lambda z: neuron._derivative(*z)  # noqa: E731
     v = jnp.asarray(peak)
     slow = max(
-        stiffness(lambda z: neuron.slope(T, z), neuron.coordinate(v - back))
+        stiffness(lambda z: neuron._slope(T, z), neuron._coordinate(v - back))
         for back in np.linspace(0, 3 if model is EIF else 60, 200)
     )
     assert stiffness(told, v - 1e-9) > 3 * slow

@@ -420,7 +420,7 @@ def test_where_an_eif_spikes():
 
 def test_trainable_izhikevich():
     neuron = build(pIzhikevich, a=0.1, b=0.25, c=-65.0, d=8.0)
-    a, b, c, d = (np.asarray(x) for x in neuron.constants())
+    a, b, c, d = (np.asarray(x) for x in neuron._constants())
     np.testing.assert_allclose([a, b, c, d], [[0.1], [0.25], [-65.0], [8.0]], rtol=1e-6)
     each = np.linspace(1.0, 2.0, N)
     neuron = build(pIzhikevich, d=each, shared_izhi_params=False)

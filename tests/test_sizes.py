@@ -177,7 +177,7 @@ def test_an_array_as_long_as_there_are_neurons_stays_whole(wrap):
     n_spikes = int(np.sum(np.isfinite(two)))
     assert n_spikes > 4
     np.testing.assert_allclose(one[:n_spikes], two[:n_spikes], rtol=1e-12)
-    part = net.neuron_model.part(n, slice(0, 3))
+    part = net.neuron_model._part(n, slice(0, 3))
     part = getattr(part, "neuron", part)
     assert part.gains.shape == (4,)
     assert part.jump.shape == part.ic.shape == (3,)
@@ -202,7 +202,7 @@ def test_a_built_in_model_names_its_arrays(name):
         given |= {"init_weights": 0.0, "init_bias": 0.0}
     net = EvNN(Refractory(cls), n, T_END, 2, key=jax.random.PRNGKey(0), **given)
     for neurons in (slice(1, 3), np.array([0, 2])):
-        part = net.neuron_model.part(n, neurons)
+        part = net.neuron_model._part(n, neurons)
         for leaf in jax.tree.leaves(part):
             assert leaf.shape[-1] in (1, 2)
         constants = [x.value for x in vars(part.neuron).values() if hasattr(x, "value")]

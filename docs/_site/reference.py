@@ -15,21 +15,6 @@ import eventax
 
 # Classes of these modules have a page each, the names of others share one.
 BY_NAME = ("evnn", "neuron_models")
-# Of a model users write and read these; what else is there the engine asks.
-OF_MODELS = (
-    "init_state",
-    "dynamics",
-    "spike_condition",
-    "input_spike",
-    "reset_spiked",
-    "observe",
-    "independent",
-    "per_neuron",
-    "flow",
-    "units",
-    "sender_leaves",
-    "receive",
-)
 PICTURES = Path(__file__).parents[1] / "plots"
 
 
@@ -103,9 +88,8 @@ def _of_class(module: Any, name: str) -> str:
     if not inspect.isclass(cls):  # a wrapper, which makes classes
         return _directive(path, heading_level=1, show_root_full_path=True)
     members = [m for m in vars(cls) if not m.startswith("_")]
-    if issubclass(cls, eventax.neuron_models.NeuronModel):
-        # What a built-in model overrides is said where it is explained.
-        members = [*OF_MODELS] if name == "NeuronModel" else []
+    if issubclass(cls, eventax.neuron_models.NeuronModel) and name != "NeuronModel":
+        members = []  # what a built-in model overrides is said where it is explained
     return _directive(path, members, heading_level=1, show_root_full_path=True)
 
 

@@ -172,7 +172,7 @@ def land(
     else:
         own_delay = jnp.where(reached, without_value(delays), 0)
         # Go on until the arrival, let it happen, and come back to the common time.
-        length = model.spread(own_delay, after)
+        length = model._spread(own_delay, after)
         here, before = after, flow.slope(model, end, after)
         there = _move(here, before, length)
         jumped = flow.receive(model, there, event.sender, rows, reached)

@@ -93,8 +93,8 @@ class Readout(NamedTuple):
         """A number of each gauge, of the readouts' parts of the states."""
         if not self.gauges:
             return []
-        part = model.part(self.width, self.neurons)
-        own = [model.state_of(z, self.neurons) for z in states]
+        part = model._part(self.width, self.neurons)
+        own = [model._state_of(z, self.neurons) for z in states]
         return [number(gauge, part, *own) for gauge in self.gauges]
 
     def _added(

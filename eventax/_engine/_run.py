@@ -81,10 +81,10 @@ def run(
     times = jnp.where(fault == OK, inputs.times.time, jnp.inf)
     inputs = inputs._replace(times=inputs.times._replace(time=times))
     known = schedule(inputs, observe_at, settings.wmask, fixed)
-    width = model.padded_size(n_neurons)
+    width = model._padded_size(n_neurons)
     padding = [(0, 0), (0, width - n_neurons)]
     if width > n_neurons:
-        model = model.padded(n_neurons, width)
+        model = model._padded(n_neurons, width)
         delays = None if delays is None else jnp.pad(delays, padding)
     if awaited is not None:
         awaited = np.pad(awaited, (0, width - n_neurons))

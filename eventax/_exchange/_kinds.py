@@ -186,7 +186,7 @@ Pick = Callable[[Any], np.ndarray]
 def _write_cuba(
     model: Any, chosen: Pick, time: Pick, convention: Convention
 ) -> Written:
-    tmem, tsyn = (time(tau) for tau in model.time_constants())
+    tmem, tsyn = (time(tau) for tau in model._time_constants())
     parameters = {
         "tau_syn": tsyn,
         "tau_mem": tmem,

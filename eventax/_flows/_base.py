@@ -49,11 +49,11 @@ class AbstractFlow(eqx.Module):
 
     def enter(self, model: Any, y: PyTree) -> PyTree:
         """The flow's form of a state."""
-        return model.unpack(y)
+        return model._unpack(y)
 
     def leave(self, model: Any, z: PyTree) -> PyTree:
         """Inverse of `enter`."""
-        return model.pack(z)
+        return model._pack(z)
 
     def likely_steps(self, span: float) -> int:
         """How many segments that end at no event to expect in a time `span`, at most.
@@ -68,11 +68,11 @@ class AbstractFlow(eqx.Module):
 
     def slope(self, model: Any, t: Time, z: PyTree) -> PyTree:
         """dz/dt."""
-        return model.slope(t, z)
+        return model._slope(t, z)
 
     def gap(self, model: Any, t: Time, z: PyTree) -> Gaps:
         """Signed distance to threshold; rises through 0 at a spike."""
-        return model.gap(t, z)
+        return model._gap(t, z)
 
     def gap_rate(
         self, model: Any, t: Time, z: PyTree, slope: PyTree
@@ -83,15 +83,15 @@ class AbstractFlow(eqx.Module):
 
     def alarm(self, model: Any, z: PyTree) -> Gaps | None:
         """Time until each neuron changes by itself, inf if never; None if none can."""
-        return model.alarm(z)
+        return model._alarm(z)
 
     def ring(self, model: Any, z: PyTree, rings: Bool[Array, " neurons"]) -> PyTree:
         """z after the alarms of the neurons in `rings`."""
-        return model.ring(z, rings)
+        return model._ring(z, rings)
 
     def fire(self, model: Any, z: PyTree, fired: Bool[Array, " neurons"]) -> PyTree:
         """z after the neurons in `fired` spiked and were reset."""
-        return model.fire(z, fired)
+        return model._fire(z, fired)
 
     def receive(
         self, model: Any, z: PyTree, sender: Any, rows: list[Any], reached: Any

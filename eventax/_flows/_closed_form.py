@@ -11,13 +11,13 @@ from ._base import AbstractFlow, Gaps, Limits, Scalar, Segment, Time
 
 
 class ClosedForm(AbstractFlow):
-    """Flow of a model that states `decay`, `decayed` and `crossing(z, horizon)`.
+    """Flow of a model that states `_decay`, `_decayed` and `_crossing(z, horizon)`.
 
-    `decayed(z, decay(step))` is z after time `step`. `crossing` is, per neuron, the
+    `_decayed(z, _decay(step))` is z after time `step`. `_crossing` is, per neuron, the
     time until the gap first rises through 0 (0 if it is not negative now), inf if that
     is not within `horizon`. A segment goes to the first of these times: there are no
-    steps. Readouts ask for `turn` and `area`, which are about the
-    potential, the first column.
+    steps. Readouts ask for `_turn` and `_area`, which are about the potential, the
+    first column.
     """
 
     @property
@@ -25,22 +25,22 @@ class ClosedForm(AbstractFlow):
         return True
 
     def waits(self, model: Any, z: PyTree, horizon: Gaps) -> Gaps:
-        return model.crossing(z, horizon)
+        return model._crossing(z, horizon)
 
     def decay(self, model: Any, step: Any) -> PyTree:
-        return model.decay(step)
+        return model._decay(step)
 
     def decayed(self, model: Any, z: PyTree, decay: PyTree) -> PyTree:
-        return model.decayed(z, decay)
+        return model._decayed(z, decay)
 
     def potential(self, model: Any, z: PyTree) -> Gaps:
         return z[0]
 
     def turn(self, model: Any, z: PyTree) -> Gaps:
-        return model.turn(z)
+        return model._turn(z)
 
     def area(self, model: Any, z: PyTree, end: PyTree, step: Any, rate: float) -> Gaps:
-        return model.area(z, end, step, rate)
+        return model._area(z, end, step, rate)
 
     def find(
         self,
@@ -51,7 +51,7 @@ class ClosedForm(AbstractFlow):
         limits: Limits,
         alive: Bool[Array, " neurons"],
     ) -> Segment:
-        waits = jnp.where(alive, model.crossing(z, limits.reach), jnp.inf)
+        waits = jnp.where(alive, model._crossing(z, limits.reach), jnp.inf)
         first = jnp.min(waits)
         length = jnp.where(first < jnp.inf, first, limits.room)
         return Segment(
@@ -64,4 +64,4 @@ class ClosedForm(AbstractFlow):
         )
 
     def advance(self, model: Any, t: Time, z: PyTree, route: Time) -> PyTree:
-        return model.decayed(z, model.decay(route))
+        return model._decayed(z, model._decay(route))

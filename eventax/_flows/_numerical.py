@@ -74,7 +74,7 @@ class Numerical(AbstractFlow):
         state = jax.tree.map(jnp.asarray, state)
         largest = None
         if self.in_units:
-            least = NOTHING * jnp.max(jnp.abs(model.gap(t, z)), initial=0)
+            least = NOTHING * jnp.max(jnp.abs(model._gap(t, z)), initial=0)
             least = jnp.maximum(least, jnp.finfo(t.dtype).tiny)
             start = jax.tree.map(lambda x: jnp.full(x.shape[1:], least, x.dtype), z)
             largest = _larger(start, z)
@@ -95,9 +95,9 @@ class Numerical(AbstractFlow):
     ) -> Segment:
         whole, furthest, quiet = limits
         step = jnp.minimum(jnp.minimum(memory.usual, memory.aim), whole)
-        slope = model.slope(t, z)
+        slope = model._slope(t, z)
         gap, rate = self.gap_rate(model, t, z, slope)
-        trial = take_step(self.solver, model.slope, t, z, slope, step)
+        trial = take_step(self.solver, model._slope, t, z, slope, step)
         keep, usual, state, largest = self._control(model, t, z, step, trial, memory)
         last = step >= whole
         tried = t + step
@@ -219,7 +219,7 @@ class Numerical(AbstractFlow):
         def gap(step: Scalar, _: Any) -> Scalar:
             # Its derivative by the step is the rate at the end.
             fixed = lax.stop_gradient(step)
-            end = take_step(self.solver, model.slope, t, z, slope, fixed)
+            end = take_step(self.solver, model._slope, t, z, slope, fixed)
             gaps, rates = self.gap_rate(model, t + fixed, end.end, end.slope)
             gaps = gaps + lax.stop_gradient(rates) * (step - fixed)
             # A finder that wants a change of sign gets one where nothing is sought.
@@ -234,7 +234,7 @@ class Numerical(AbstractFlow):
         ).value
         found = jnp.where(hits & jnp.isfinite(found), jnp.clip(found, 0, step), step)
         found = lax.stop_gradient(found)
-        there = take_step(self.solver, model.slope, t, z, slope, found)
+        there = take_step(self.solver, model._slope, t, z, slope, found)
         pick = lambda a, b: jax.tree.map(lambda x, y: jnp.where(hits, x, y), a, b)  # noqa: E731
         return found, Step(
             pick(there.end, trial.end), trial.error, pick(there.slope, trial.slope)
@@ -249,7 +249,7 @@ class Numerical(AbstractFlow):
         return jnp.zeros_like(t) if of_length else t
 
     def _terms(self, model: Any, origin: Scalar) -> diffrax.ODETerm:
-        return diffrax.ODETerm(lambda s, z, args: model.slope(origin + s, z))
+        return diffrax.ODETerm(lambda s, z, args: model._slope(origin + s, z))
 
     def _order(self) -> Any:
         return self.solver.error_order(None)

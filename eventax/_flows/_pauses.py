@@ -17,22 +17,22 @@ class Motion(NamedTuple):
     flow: AbstractFlow
     model: Any
 
-    def slope(self, t: Time, z: PyTree) -> PyTree:
+    def _slope(self, t: Time, z: PyTree) -> PyTree:
         return self.flow.slope(self.model, t, z)
 
-    def gap(self, t: Time, z: PyTree) -> Gaps:
+    def _gap(self, t: Time, z: PyTree) -> Gaps:
         return self.flow.gap(self.model, t, z)
 
-    def fire(self, z: PyTree, fired: Any) -> PyTree:
+    def _fire(self, z: PyTree, fired: Any) -> PyTree:
         return self.flow.fire(self.model, z, fired)
 
     def receive(self, z: PyTree, sender: Any, rows: Any, reached: Any) -> PyTree:
         return self.flow.receive(self.model, z, sender, rows, reached)
 
-    def alarm(self, z: PyTree) -> Gaps | None:
+    def _alarm(self, z: PyTree) -> Gaps | None:
         return self.flow.alarm(self.model, z)
 
-    def ring(self, z: PyTree, rings: Any) -> PyTree:
+    def _ring(self, z: PyTree, rings: Any) -> PyTree:
         return self.flow.ring(self.model, z, rings)
 
 
@@ -60,13 +60,13 @@ class Pauses(AbstractFlow):
         return self.flow.remember(model.neuron, t, z.inner)
 
     def slope(self, model: Any, t: Time, z: PyTree) -> PyTree:
-        return model.slope(t, z, self._motion(model))
+        return model._slope(t, z, self._motion(model))
 
     def gap(self, model: Any, t: Time, z: PyTree) -> Gaps:
-        return model.gap(t, z, self._motion(model))
+        return model._gap(t, z, self._motion(model))
 
     def fire(self, model: Any, z: PyTree, fired: Bool[Array, " neurons"]) -> PyTree:
-        return model.fire(z, fired, self._motion(model))
+        return model._fire(z, fired, self._motion(model))
 
     def receive(
         self, model: Any, z: PyTree, sender: Any, rows: list[Any], reached: Any
@@ -74,10 +74,10 @@ class Pauses(AbstractFlow):
         return model.receive(z, sender, rows, reached, self._motion(model))
 
     def alarm(self, model: Any, z: PyTree) -> Gaps | None:
-        return model.alarm(z, self._motion(model))
+        return model._alarm(z, self._motion(model))
 
     def ring(self, model: Any, z: PyTree, rings: Bool[Array, " neurons"]) -> PyTree:
-        return model.ring(z, rings, self._motion(model))
+        return model._ring(z, rings, self._motion(model))
 
     @property
     def closed(self) -> bool:
@@ -109,7 +109,7 @@ class Pauses(AbstractFlow):
 
     def _stands(self, model: Any, z: PyTree) -> Any:
         """Who is held at its potential, the first channel."""
-        held = model.held()
+        held = model._held()
         return (z.off > 0) & bool(held if held.ndim == 0 else held[0])
 
     def find(
@@ -132,7 +132,7 @@ class Pauses(AbstractFlow):
 
     def _later(self, model: Any, z: PyTree, inner: PyTree, length: Time) -> PyTree:
         rest = None if z.rest is None else z.rest - z.off * length
-        return z._replace(inner=model.hold(z, inner), rest=rest)
+        return z._replace(inner=model._hold(z, inner), rest=rest)
 
     def route(self, length: Scalar) -> PyTree:
         return self.flow.route(length)
@@ -166,13 +166,13 @@ class Parallel(AbstractFlow):
         return tuple(m.flow.remember(m.model, t, part) for m, part in pairs)
 
     def slope(self, model: Any, t: Scalar, z: PyTree) -> PyTree:
-        return model.slope(t, z, self._motions(model))
+        return model._slope(t, z, self._motions(model))
 
     def gap(self, model: Any, t: Scalar, z: PyTree) -> Gaps:
-        return model.gap(t, z, self._motions(model))
+        return model._gap(t, z, self._motions(model))
 
     def fire(self, model: Any, z: PyTree, fired: Bool[Array, " neurons"]) -> PyTree:
-        return model.fire(z, fired, self._motions(model))
+        return model._fire(z, fired, self._motions(model))
 
     def receive(
         self, model: Any, z: PyTree, sender: Any, rows: list[Any], reached: Any
@@ -180,10 +180,10 @@ class Parallel(AbstractFlow):
         return model.receive(z, sender, rows, reached, self._motions(model))
 
     def alarm(self, model: Any, z: PyTree) -> Gaps | None:
-        return model.alarm(z, self._motions(model))
+        return model._alarm(z, self._motions(model))
 
     def ring(self, model: Any, z: PyTree, rings: Bool[Array, " neurons"]) -> PyTree:
-        return model.ring(z, rings, self._motions(model))
+        return model._ring(z, rings, self._motions(model))
 
     def find(
         self,
@@ -198,7 +198,7 @@ class Parallel(AbstractFlow):
         parts: list[Segment] = []
         length = limits.room
         for m, part, notes, mine in zip(
-            self._motions(model), z, memory, model.split(alive), strict=True
+            self._motions(model), z, memory, model._split(alive), strict=True
         ):
             new = m.flow.find(m.model, t, part, notes, limits, mine)
             # Also if it cannot go on.
@@ -222,7 +222,7 @@ class Parallel(AbstractFlow):
             length=length,
             route=tuple(routes),
             end=tuple(ends),
-            crossed=model.join(crossed),
+            crossed=model._join(crossed),
             jumped=jnp.any(jnp.stack(jumped)),
             memory=tuple(part.memory for part in parts),
         )

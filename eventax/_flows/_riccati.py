@@ -122,7 +122,7 @@ class Riccati(AbstractFlow):
         return jnp.stack([phase, z.i], axis=-1)
 
     def slope(self, model: Any, t: Scalar, z: Diamond) -> Diamond:
-        tau_m, tau_s = model.time_constants()
+        tau_m, tau_s = model._time_constants()
         p, q = z.pq
         drive = model.ic - 0.25 + z.i
         return Diamond((p * p + drive * q * q) / tau_m, -z.i / tau_s)
@@ -136,16 +136,16 @@ class Riccati(AbstractFlow):
         return z.d - 1, slope.d
 
     def fire(self, model: Any, z: Diamond, fired: Bool[Array, " neurons"]) -> Diamond:
-        if model.overrides("reset_spiked"):
+        if model._overrides("reset_spiked"):
             return self.enter(model, model.reset_spiked(self.leave(model, z), fired))
         return z._replace(d=jnp.where(fired, -1, z.d))
 
     def receive(
         self, model: Any, z: Diamond, sender: Any, rows: list[Column], reached: Any
     ) -> Diamond:
-        if model.overrides("input_spike"):
-            y = model.unpack(self.leave(model, z))
-            y = model.pack(model.receive(y, sender, rows, reached))
+        if model._overrides("input_spike"):
+            y = model._unpack(self.leave(model, z))
+            y = model._pack(model.receive(y, sender, rows, reached))
             return self.enter(model, y)
         (w,) = rows
         return z._replace(i=z.i + jnp.where(reached, w, 0))
@@ -162,7 +162,7 @@ class Riccati(AbstractFlow):
         return route.step + route.shift
 
     def _propagate(self, model: Any, z: Diamond, step: Scalar) -> Diamond:
-        tau_m, tau_s = model.time_constants()
+        tau_m, tau_s = model._time_constants()
         half_decay, moments = _decay_moments(step / tau_s)
         x, y, w, _ = _magnus(step / tau_m, model.ic - 0.25, z.i, moments)
         cosh, sinh = _hyperbolic(x * x - y * w)
@@ -183,7 +183,7 @@ class Riccati(AbstractFlow):
         limits: Limits,
         alive: Bool[Array, " neurons"],
     ) -> Segment:
-        tau_m, _ = model.time_constants()
+        tau_m, _ = model._time_constants()
         room, reach, quiet = limits
         # In this order NaN stays NaN, which the engine reports.
         longest = self._reach(model, z, room)
@@ -210,7 +210,7 @@ class Riccati(AbstractFlow):
         _, step, there, wait = lax.while_loop(cond, body, carry)
         # Arrivals change the current only. Who is past a spike then was not put there
         # by a jump, but fires within rounding of the last event.
-        jumps = model.overrides("init_state", "input_spike", "reset_spiked")
+        jumps = model._overrides("init_state", "input_spike", "reset_spiked")
         above = alive & (z.d >= 1) & jumps
         jumped = jnp.any(above)
         spikes = (wait <= near) & (step + wait <= last)
@@ -236,7 +236,7 @@ class Riccati(AbstractFlow):
         If J were constant, q/p would be a tangent of it, which a Padé approximant
         inverts.
         """
-        tau_m, _ = model.time_constants()
+        tau_m, _ = model._time_constants()
         p, q = z.pq
         ratio = q / jnp.where(p > 0, p, 1)
         bend = (model.ic - 0.25 + z.i) * ratio * ratio
@@ -250,7 +250,7 @@ class Riccati(AbstractFlow):
         The fourth-order part of Ω is an error of order 5; the error of Ω itself, of
         order 7, is taken as its power 7/5.
         """
-        tau_m, tau_s = model.time_constants()
+        tau_m, tau_s = model._time_constants()
         drive = jnp.abs(model.ic) + jnp.abs(z.i) + 0.25
         longest = 1 / jnp.max(jnp.sqrt(drive) / tau_m)
         step = jnp.minimum(jnp.minimum(longest, 2 * jnp.min(jnp.asarray(tau_s))), whole)

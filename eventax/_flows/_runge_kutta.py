@@ -110,7 +110,7 @@ def _visit(field: VectorField, t: Any, z: PyTree, step: Any) -> Callable[..., An
 def step_end(
     solver: diffrax.AbstractSolver, model: Any, t: Any, z: PyTree, step: Any
 ) -> PyTree:
-    """The end of a step of a model's own `slope`, to be differentiated.
+    """The end of a step of a model's own `_slope`, to be differentiated.
 
     The derivative of an explicit method is worked out by hand, as another loop over its
     stages: differentiating the forward loop costs several times as much.
@@ -118,7 +118,7 @@ def step_end(
     tableau = getattr(solver, "tableau", None)
     explicit = isinstance(solver, diffrax.AbstractERK)
     if not (explicit and isinstance(tableau, diffrax.ButcherTableau)):
-        return take_step(solver, model.slope, t, z, model.slope(t, z), step).end
+        return take_step(solver, model._slope, t, z, model._slope(t, z), step).end
     params, static = eqx.partition(model, eqx.is_inexact_array)
     a, b, c = _needed(tableau)
     dtype = step.dtype
@@ -126,7 +126,7 @@ def step_end(
     rows = jnp.asarray(_columns(a[::-1, ::-1].T), dtype)
 
     def field(params: PyTree, t: Any, z: PyTree) -> PyTree:
-        return eqx.combine(params, static).slope(t, z)
+        return eqx.combine(params, static)._slope(t, z)
 
     def visit(params: PyTree, t: Any, z: PyTree, step: Any) -> PyTree:
         """What the stages find."""

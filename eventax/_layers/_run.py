@@ -107,7 +107,7 @@ def run_layers(
     limit = jnp.full((), jnp.inf, dtype)
     for number, plan in enumerate(plans):
         last = number == len(plans) - 1
-        part = model.part(settings.wmask.shape[1], plan.neurons)
+        part = model._part(settings.wmask.shape[1], plan.neurons)
         synaptic, axonal = (None if d is None else d[plan.senders] for d in delays)
         outcome = _run_layer(
             settings,
@@ -136,7 +136,7 @@ def run_layers(
     status = _verdict(settings, fault, arrivals, outcomes, trains, limit, stop, once)
     run = _joined(settings, plans, trains) if record else _last(plans, trains)
     seen = jax.tree.map(lambda x: x[:-1], outcomes[-1].seen)
-    flow, part = plans[-1].flow, model.part(settings.wmask.shape[1], plans[-1].neurons)
+    flow, part = plans[-1].flow, model._part(settings.wmask.shape[1], plans[-1].neurons)
     run = run._replace(states=jax.vmap(lambda z: flow.leave(part, z))(seen))
     messages = messages_by_status(settings)
     # All of it: a program may use any part alone.

@@ -67,11 +67,11 @@ class Population(NamedTuple):
 def why_not(model: NeuronModel) -> str | None:
     """Why the native core does not know this model; None where it does."""
     if isinstance(model, Pausing):
-        if model.overrides(*PUBLIC):
+        if model._overrides(*PUBLIC):
             return f"{type(model).__name__} overrides what it wraps"
         return why_not(model.neuron)
     if isinstance(model, MultiNeuronModel):
-        if model.overrides(*PUBLIC):
+        if model._overrides(*PUBLIC):
             return f"{type(model).__name__} overrides MultiNeuronModel"
         return next(filter(None, map(why_not, model.submodels)), None)
     base = _base_of(model)
@@ -93,7 +93,7 @@ def why_not(model: NeuronModel) -> str | None:
 def why_not_paused(model: NeuronModel, wrappers: int = 0) -> str | None:
     """Why it does not know how its wrappers compose; None where it does."""
     if isinstance(model, Pausing):
-        length = model.duration()
+        length = model._duration()
         rests = length is not None and bool(np.any(length > 0))
         if wrappers and rests:
             return "it knows one `Refractory` around a model, and there are several"
@@ -119,7 +119,7 @@ def with_states(
     if isinstance(model, Pausing):
         return z._replace(inner=with_states(model.neuron, z.inner, states))
     if isinstance(model, MultiNeuronModel):
-        parts = zip(model.submodels, z, model.split(states), strict=True)
+        parts = zip(model.submodels, z, model._split(states), strict=True)
         return tuple(with_states(m, own, values) for m, own, values in parts)
     return jax.tree.unflatten(jax.tree.structure(z), [states[:, 0], states[:, 1]])
 
@@ -141,7 +141,7 @@ def _collect(
     elif isinstance(model, MultiNeuronModel):
         first, then, rest = pause
         parts = zip(
-            model.submodels, z, model.split(neurons), model.split(rest), strict=True
+            model.submodels, z, model._split(neurons), model._split(rest), strict=True
         )
         for part, own, who, its_rest in parts:
             _collect(part, who, own, (first, then, its_rest), found)
@@ -152,9 +152,9 @@ def _collect(
 def _paused(
     model: Pausing, first: Mode, then: Mode, rest: np.ndarray
 ) -> tuple[Mode, Mode, np.ndarray]:
-    held = np.broadcast_to(model.held(), (2,))
-    mode = Mode(True, bool(held[0]), bool(held[1]), model.deaf())
-    length = model.duration()
+    held = np.broadcast_to(model._held(), (2,))
+    mode = Mode(True, bool(held[0]), bool(held[1]), model._deaf())
+    length = model._duration()
     if length is None:
         return first | mode, then | mode, rest
     if not np.any(length > 0):
@@ -174,7 +174,7 @@ def _population(
         drops = float(model.reset_grad_preserve)
         constants = model.b0.value, model._rise(), model.rm.value, drops
     else:
-        taus = model.time_constants()
+        taus = model._time_constants()
         constants = 0.0, 0.0
         if kind == KINDS[AbstractLIF]:
             constants = model.thresh.value, model.vreset.value

@@ -72,7 +72,7 @@ def check_model(model: NeuronModel, n_neurons: int, dtype: np.dtype) -> None:
             f"{name}.init_state must return at least one array; got {y!r}."
         )
     for leaf in leaves:
-        if model.by_neuron and (leaf.ndim == 0 or leaf.shape[0] != n_neurons):
+        if model._by_neuron and (leaf.ndim == 0 or leaf.shape[0] != n_neurons):
             raise ValueError(
                 f"{name}.init_state must return arrays with leading axis n_neurons = "
                 f"{n_neurons}; got shape {leaf.shape}."

@@ -182,7 +182,7 @@ class FFEvNN(EvNN):
         if plans is None:
             return super()._state_at_t_by_jax(inputs, times, shown)
         done = self._run_layers(inputs, plans, observe_at=times).run
-        model = self.neuron_model.part(self.n_neurons, plans[-1].neurons)
+        model = self.neuron_model._part(self.n_neurons, plans[-1].neurons)
         seen = jax.vmap(model.observe)(done.states)
         return jnp.swapaxes(seen[:, which], 0, 1)
 

@@ -79,7 +79,7 @@ def by_neuron(
 
     def parts(model: NeuronModel, neurons: np.ndarray) -> list[Any]:
         if isinstance(model, MultiNeuronModel):
-            pairs = zip(model.submodels, model.split(neurons), strict=True)
+            pairs = zip(model.submodels, model._split(neurons), strict=True)
             return [part for pair in pairs for part in parts(*pair)]
         inner = getattr(model, "neuron", None)
         if isinstance(inner, NeuronModel):

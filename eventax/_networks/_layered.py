@@ -26,7 +26,7 @@ def plan_layers(
     That is so where neurons of a layer may depend on each other, where a layer is of
     several models, or where it is not in closed form.
     """
-    if not model.is_independent():
+    if not model._is_independent():
         return None
     n_neurons = sum(sizes)
     plans, first, senders = [], 0, (n_neurons, in_size)
@@ -44,8 +44,8 @@ def plan_layers(
 
 
 def _part(model: NeuronModel, n_neurons: int, chosen: slice) -> NeuronModel | None:
-    kinds = model.kinds(n_neurons)[chosen]
-    return None if np.any(kinds != kinds[0]) else model.part(n_neurons, chosen)
+    kinds = model._kinds(n_neurons)[chosen]
+    return None if np.any(kinds != kinds[0]) else model._part(n_neurons, chosen)
 
 
 def _check_part(part: NeuronModel, size: int) -> None:

@@ -19,14 +19,14 @@ def readout(
     model: NeuronModel, n_neurons: int, chosen: np.ndarray, gauge: Gauge
 ) -> Readout:
     """What is asked of the chosen neurons, which are of one model in closed form."""
-    kinds = np.unique(model.kinds(n_neurons)[chosen])
-    if len(kinds) != 1 or not model.is_independent():
+    kinds = np.unique(model._kinds(n_neurons)[chosen])
+    if len(kinds) != 1 or not model._is_independent():
         raise ValueError(
             "`max_over_time` and `integral` need output neurons that are of one model "
             "and do not depend on each other but for their spikes; got "
             f"{type(model).__name__} with {len(kinds)} models among them. {REMEDY}"
         )
-    part = model.part(n_neurons, chosen)
+    part = model._part(n_neurons, chosen)
     flow = part.flow()
     if flow is None or not flow.closed:
         raise ValueError(

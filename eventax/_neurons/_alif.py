@@ -161,47 +161,47 @@ class ALIF(ColumnModel):
         """What a spike raises the threshold by."""
         return self.beta.value / self.ta.value
 
-    def start(self, n_neurons: int) -> Columns:
+    def _start(self, n_neurons: int) -> Columns:
         v = jnp.zeros((n_neurons,), self.dtype)
         return v, v + self.b0.value
 
-    def derivative(self, v: Column, b: Column) -> Columns:
+    def _derivative(self, v: Column, b: Column) -> Columns:
         return (self.ic - v) / self.tmem.value, (self.b0.value - b) / self.ta.value
 
-    def distance(self, v: Column, b: Column) -> Column:
+    def _distance(self, v: Column, b: Column) -> Column:
         return v - b
 
-    def reset(self, fired: Any, v: Column, b: Column) -> Columns:
+    def _reset(self, fired: Any, v: Column, b: Column) -> Columns:
         after = v - b if self.reset_grad_preserve else 0
         return jnp.where(fired, after, v), jnp.where(fired, b + self._rise(), b)
 
-    def arrive(self, rows: list[Column], v: Column, b: Column) -> Columns:
+    def _arrive(self, rows: list[Column], v: Column, b: Column) -> Columns:
         (w,) = rows
         return v + self.rm.value * w, b
 
-    def weight_leaves(self) -> list[Any]:
+    def _weight_leaves(self) -> list[Any]:
         return [self.weights]
 
     # Closed form -----------------------------------------------------------------
 
     def flow(self) -> AbstractFlow | None:
-        numerical = self.overrides("dynamics", "spike_condition")
+        numerical = self._overrides("dynamics", "spike_condition")
         return None if numerical else ClosedForm()
 
-    def decay(self, step: Float[Array, "*shape"]) -> PyTree:
+    def _decay(self, step: Float[Array, "*shape"]) -> PyTree:
         """How far v goes to ic, and b to b0."""
         return approach(1 / self.tmem.value, step), approach(1 / self.ta.value, step)
 
-    def decayed(self, z: Columns, decay: PyTree) -> Columns:
+    def _decayed(self, z: Columns, decay: PyTree) -> Columns:
         """v and b later: each relaxes exponentially."""
         (v, b), (own, other), ic, b0 = z, decay, self.ic, self.b0.value
         return own.moved(v, ic, ic - v), other.moved(b, b0, b0 - b)
 
-    def turn(self, z: Columns) -> Column:
+    def _turn(self, z: Columns) -> Column:
         """Never: v approaches ic, and does not turn."""
         return jnp.full_like(z[0], jnp.inf)
 
-    def area(self, z: Columns, end: Columns, step: Any, rate: float) -> Column:
+    def _area(self, z: Columns, end: Columns, step: Any, rate: float) -> Column:
         """Integral of v exp(-rate t) on the way from z to `end`.
 
         Of both parts of v by itself, as none of them cancels then.
@@ -210,7 +210,7 @@ class ALIF(ColumnModel):
         drive = a * self.ic * integral_of_response(rate + a, rate, step)
         return z[0] * integral_of_decay(rate + a, step) + drive
 
-    def crossing(self, z: Columns, horizon: Float[Array, "*shape"]) -> Column:
+    def _crossing(self, z: Columns, horizon: Float[Array, "*shape"]) -> Column:
         """Time until v first reaches b, inf if not within `horizon`.
 
         The gap is a constant plus two exponentials, p exp(-at) - q exp(-ct), so it has
@@ -222,7 +222,7 @@ class ALIF(ColumnModel):
         limit = self.ic - self.b0.value
 
         def gap_then(step: Column) -> tuple[Column, Column, Column]:
-            v_then, b_then = self.decayed(z, self.decay(step))
+            v_then, b_then = self._decayed(z, self._decay(step))
             dv, db = a * (self.ic - v_then), c * (self.b0.value - b_then)
             return v_then - b_then, dv - db, c * db - a * dv
 

@@ -66,13 +66,13 @@ def _once(cls: type[NeuronModel], freeze: bool, stop: bool) -> type[NeuronModel]
             self.neuron = cls(*args, **keywords)
             super().__init__(dtype=self.neuron.dtype)
 
-        def held(self) -> np.ndarray:
+        def _held(self) -> np.ndarray:
             return np.asarray(freeze)
 
-        def deaf(self) -> bool:
+        def _deaf(self) -> bool:
             return stop
 
-        def duration(self) -> None:
+        def _duration(self) -> None:
             return None
 
     return named(Once, "AMOS", cls)

@@ -73,7 +73,7 @@ class NeuronModel(eqx.Module):
 
     dtype: Any = eqx.field(static=True)
 
-    by_neuron: ClassVar[bool] = True
+    _by_neuron: ClassVar[bool] = True
     """Whether every array of the state has the neurons as its leading axis."""
 
     independent: ClassVar[bool] = False
@@ -93,7 +93,7 @@ class NeuronModel(eqx.Module):
     value is for all. A subclass names those that it adds.
     """
 
-    drives: ClassVar[tuple[str, ...]] = ("ic",)
+    _drives: ClassVar[tuple[str, ...]] = ("ic",)
     """Parameters (N,) without which a neuron is at rest."""
 
     def __init__(self, dtype: Any = jnp.float32):
@@ -142,10 +142,10 @@ class NeuronModel(eqx.Module):
         return self.dynamics(t, y, args)
 
     # What the engine asks, derived from the above --------------------------------
-    # A model may hold its state in another form while the engine runs (`unpack`) and
+    # A model may hold its state in another form while the engine runs (`_unpack`) and
     # answer the questions below in that form.
 
-    def is_independent(self) -> bool:
+    def _is_independent(self) -> bool:
         """Whether the class that wrote the equations declares itself `independent`."""
         for cls in type(self).__mro__:
             if "independent" in vars(cls):
@@ -154,7 +154,7 @@ class NeuronModel(eqx.Module):
                 return False
         return False
 
-    def kinds(self, n_neurons: int) -> np.ndarray:
+    def _kinds(self, n_neurons: int) -> np.ndarray:
         """A number for each neuron, the same for those of one model."""
         return np.zeros((n_neurons,), int)
 
@@ -162,11 +162,11 @@ class NeuronModel(eqx.Module):
         """How the state moves between events; None means by numerical integration."""
         return None
 
-    def padded_size(self, n_neurons: int) -> int:
+    def _padded_size(self, n_neurons: int) -> int:
         """The number of neurons to simulate where extra ones make it faster."""
         return n_neurons
 
-    def padded(self, n_neurons: int, width: int) -> NeuronModel:
+    def _padded(self, n_neurons: int, width: int) -> NeuronModel:
         """The same population with neurons added that nobody hears."""
         extra = (0, width - n_neurons)
 
@@ -176,17 +176,19 @@ class NeuronModel(eqx.Module):
             if x.ndim > 1:
                 return jnp.pad(x, [*[(0, 0)] * (x.ndim - 1), extra])
             # Without a drive they are quiet.
-            return jnp.pad(x, extra, mode="constant" if name in self.drives else "edge")
+            return jnp.pad(
+                x, extra, mode="constant" if name in self._drives else "edge"
+            )
 
-        return self._per_neuron(n_neurons, pad, lambda m: m.padded(n_neurons, width))
+        return self._per_neuron(n_neurons, pad, lambda m: m._padded(n_neurons, width))
 
-    def part(self, n_neurons: int, chosen: slice | np.ndarray) -> NeuronModel:
+    def _part(self, n_neurons: int, chosen: slice | np.ndarray) -> NeuronModel:
         """The population of the chosen neurons, which hear the same senders."""
         return self._per_neuron(
-            n_neurons, lambda _, x: x[..., chosen], lambda m: m.part(n_neurons, chosen)
+            n_neurons, lambda _, x: x[..., chosen], lambda m: m._part(n_neurons, chosen)
         )
 
-    def state_of(self, z: PyTree, chosen: slice | np.ndarray) -> PyTree:
+    def _state_of(self, z: PyTree, chosen: slice | np.ndarray) -> PyTree:
         """Of a state in the engine's form, that of the chosen neurons."""
         return jax.tree.map(lambda x: x[chosen], z)
 
@@ -228,27 +230,27 @@ class NeuronModel(eqx.Module):
         """
         return []
 
-    def unpack(self, y: State) -> PyTree:
+    def _unpack(self, y: State) -> PyTree:
         """The engine's form of the state `y`."""
         return y
 
-    def pack(self, z: PyTree) -> State:
-        """Inverse of `unpack`."""
+    def _pack(self, z: PyTree) -> State:
+        """Inverse of `_unpack`."""
         return z
 
-    def slope(self, t: Float[Array, ...], z: PyTree) -> PyTree:
+    def _slope(self, t: Float[Array, ...], z: PyTree) -> PyTree:
         """`dynamics` in the engine's form."""
         return self.dynamics(t, z, None)
 
-    def gap(self, t: Float[Array, ...], z: PyTree) -> Float[Array, " neurons"]:
+    def _gap(self, t: Float[Array, ...], z: PyTree) -> Float[Array, " neurons"]:
         """`spike_condition` in the engine's form."""
         return self.spike_condition(t, z)
 
-    def fire(self, z: PyTree, fired: Bool[Array, " neurons"]) -> PyTree:
+    def _fire(self, z: PyTree, fired: Bool[Array, " neurons"]) -> PyTree:
         """`reset_spiked` in the engine's form."""
         return self.reset_spiked(z, fired)
 
-    def spread(self, values: Shaped[Array, " neurons"], z: PyTree) -> PyTree:
+    def _spread(self, values: Shaped[Array, " neurons"], z: PyTree) -> PyTree:
         """One value per neuron as a pytree like `z`, to be broadcast to it."""
         return jax.tree.map(lambda x: values.reshape(-1, *[1] * (x.ndim - 1)), z)
 
@@ -259,14 +261,14 @@ class NeuronModel(eqx.Module):
         """
         return largest
 
-    def alarm(self, z: PyTree) -> Float[Array, " neurons"] | None:
+    def _alarm(self, z: PyTree) -> Float[Array, " neurons"] | None:
         """Time until each neuron changes by itself, inf if it does not.
 
         None where no neuron can. The change is an event that is landed on exactly.
         """
         return None
 
-    def ring(self, z: PyTree, rings: Bool[Array, " neurons"]) -> PyTree:
+    def _ring(self, z: PyTree, rings: Bool[Array, " neurons"]) -> PyTree:
         """State after the alarms of the neurons in `rings`."""
         return z
 

@@ -25,55 +25,55 @@ class CoordinateModel(ColumnModel):
     """
 
     @abc.abstractmethod
-    def coordinate(self, v: Any) -> Any:
+    def _coordinate(self, v: Any) -> Any:
         """The coordinate of a potential, which it rises with."""
 
     @abc.abstractmethod
-    def potential(self, x: Column) -> Column:
-        """Inverse of `coordinate`, finite for every finite number."""
+    def _potential(self, x: Column) -> Column:
+        """Inverse of `_coordinate`, finite for every finite number."""
 
     @abc.abstractmethod
-    def coordinate_slope(self, x: Column, *rest: Column) -> Columns:
-        """`derivative` in the coordinate."""
+    def _coordinate_slope(self, x: Column, *rest: Column) -> Columns:
+        """`_derivative` in the coordinate."""
 
     @abc.abstractmethod
-    def threshold(self) -> Any:
+    def _threshold(self) -> Any:
         """Potential at a spike, a scalar, (1,) or (N,)."""
 
     @abc.abstractmethod
-    def reset_value(self) -> Any:
+    def _reset_value(self) -> Any:
         """Potential after a spike, a scalar, (1,) or (N,)."""
 
     # The engine's questions --------------------------------------------------------
 
     def _as_told(self) -> bool:
         """Whether to stay with the potential."""
-        return self.overrides("dynamics", "spike_condition")
+        return self._overrides("dynamics", "spike_condition")
 
-    def unpack(self, y: Float[Array, "neurons channels"]) -> Columns:
-        v, *rest = super().unpack(y)
-        return (v if self._as_told() else self.coordinate(v)), *rest
+    def _unpack(self, y: Float[Array, "neurons channels"]) -> Columns:
+        v, *rest = super()._unpack(y)
+        return (v if self._as_told() else self._coordinate(v)), *rest
 
-    def pack(self, z: Columns) -> Float[Array, "neurons channels"]:
+    def _pack(self, z: Columns) -> Float[Array, "neurons channels"]:
         x, *rest = z
-        return super().pack((x if self._as_told() else self.potential(x), *rest))
+        return super()._pack((x if self._as_told() else self._potential(x), *rest))
 
-    def slope(self, t: Any, z: Columns) -> Columns:
-        return super().slope(t, z) if self._as_told() else self.coordinate_slope(*z)
+    def _slope(self, t: Any, z: Columns) -> Columns:
+        return super()._slope(t, z) if self._as_told() else self._coordinate_slope(*z)
 
-    def gap(self, t: Any, z: Columns) -> Column:
+    def _gap(self, t: Any, z: Columns) -> Column:
         if self._as_told():
-            return super().gap(t, z)
-        return z[0] - self.coordinate(self.threshold())
+            return super()._gap(t, z)
+        return z[0] - self._coordinate(self._threshold())
 
-    def fire(self, z: Columns, fired: Bool[Array, " neurons"]) -> Columns:
+    def _fire(self, z: Columns, fired: Bool[Array, " neurons"]) -> Columns:
         if self._as_told():
-            return super().fire(z, fired)
-        if self.overrides("reset_spiked"):
-            return self.unpack(self.reset_spiked(self.pack(z), fired))
+            return super()._fire(z, fired)
+        if self._overrides("reset_spiked"):
+            return self._unpack(self.reset_spiked(self._pack(z), fired))
         # A spike is at threshold, so that the drop leads to the same as a fixed value.
-        x = jnp.where(fired, self.coordinate(self.reset_value()), z[0])
-        return x, *self.reset(fired, *z)[1:]
+        x = jnp.where(fired, self._coordinate(self._reset_value()), z[0])
+        return x, *self._reset(fired, *z)[1:]
 
     def receive(
         self,
@@ -82,7 +82,7 @@ class CoordinateModel(ColumnModel):
         rows: list[Column],
         reached: Bool[Array, " neurons"],
     ) -> Columns:
-        if self._as_told() or not self.overrides("input_spike"):
+        if self._as_told() or not self._overrides("input_spike"):
             return super().receive(z, sender, rows, reached)
-        y = NeuronModel.receive(self, self.pack(z), sender, rows, reached)
-        return self.unpack(y)
+        y = NeuronModel.receive(self, self._pack(z), sender, rows, reached)
+        return self._unpack(y)

@@ -85,7 +85,7 @@ class EGRU(ColumnModel):
         *("W_u", "W_r", "W_z", "b_u", "b_r", "b_z"),
         *("tsyn", "tmem", "thresh"),
     )
-    drives: ClassVar[tuple[str, ...]] = ("b_u", "b_r", "b_z")
+    _drives: ClassVar[tuple[str, ...]] = ("b_u", "b_r", "b_z")
 
     def __init__(
         self,
@@ -124,11 +124,11 @@ class EGRU(ColumnModel):
         self.b_r = bias(keys[4], bias_r_mean)
         self.b_z = bias(keys[5], bias_z_mean)
 
-    def start(self, n_neurons: int) -> Columns:
+    def _start(self, n_neurons: int) -> Columns:
         zero = jnp.zeros((n_neurons,), self.dtype)
         return zero, zero, zero, zero
 
-    def derivative(self, c: Column, a_u: Column, a_r: Column, a_z: Column) -> Columns:
+    def _derivative(self, c: Column, a_u: Column, a_r: Column, a_z: Column) -> Columns:
         update = jax.nn.sigmoid(a_u) / self.tmem.value
         return (
             update * (jnp.tanh(a_z) - c),
@@ -137,19 +137,19 @@ class EGRU(ColumnModel):
             (self.b_z - a_z) / self.tsyn.value,
         )
 
-    def distance(self, c: Column, a_u: Column, a_r: Column, a_z: Column) -> Column:
+    def _distance(self, c: Column, a_u: Column, a_r: Column, a_z: Column) -> Column:
         return c - self.thresh.value
 
-    def reset(
+    def _reset(
         self, fired: Any, c: Column, a_u: Column, a_r: Column, a_z: Column
     ) -> Columns:
         return jnp.where(fired, c - self.thresh.value, c), a_u, a_r, a_z
 
-    def arrive(
+    def _arrive(
         self, rows: list[Column], c: Column, a_u: Column, a_r: Column, a_z: Column
     ) -> Columns:
         w_u, w_r, w_z = rows
         return c, a_u + w_u, a_r + w_r, a_z + w_z * jax.nn.sigmoid(a_r)
 
-    def weight_leaves(self) -> list[Any]:
+    def _weight_leaves(self) -> list[Any]:
         return [self.W_u, self.W_r, self.W_z]

@@ -192,11 +192,11 @@ class EIF(CoordinateModel):
 
     # In V ------------------------------------------------------------------------
 
-    def start(self, n_neurons: int) -> Columns:
+    def _start(self, n_neurons: int) -> Columns:
         zero = jnp.zeros((n_neurons,), self.dtype)
         return zero + self.EL.value, zero
 
-    def derivative(self, v: Column, i: Column) -> Columns:
+    def _derivative(self, v: Column, i: Column) -> Columns:
         # The exponential is cut off above the peak, where it might overflow.
         top = self.v_peak.value + self.deltaT.value
         steps = (jnp.minimum(v, top) - self.vT.value) / self.deltaT.value
@@ -204,20 +204,20 @@ class EIF(CoordinateModel):
         drive = self.EL.value - v + upstroke + i + self.ic
         return drive / self.tmem.value, -i / self.tsyn.value
 
-    def distance(self, v: Column, i: Column) -> Column:
+    def _distance(self, v: Column, i: Column) -> Column:
         return v - self.v_peak.value
 
-    def reset(self, fired: Any, v: Column, i: Column) -> Columns:
+    def _reset(self, fired: Any, v: Column, i: Column) -> Columns:
         if self.reset_grad_preserve:
             drop = self.v_peak.value - self.vreset.value
             return jnp.where(fired, v - drop, v), i
         return jnp.where(fired, self.vreset.value, v), i
 
-    def arrive(self, rows: list[Column], v: Column, i: Column) -> Columns:
+    def _arrive(self, rows: list[Column], v: Column, i: Column) -> Columns:
         (w,) = rows
         return v, i + w
 
-    def weight_leaves(self) -> list[Any]:
+    def _weight_leaves(self) -> list[Any]:
         return [self.weights]
 
     def units(self, largest: PyTree) -> PyTree:
@@ -226,13 +226,13 @@ class EIF(CoordinateModel):
 
     # In x ------------------------------------------------------------------------
 
-    def threshold(self) -> Any:
+    def _threshold(self) -> Any:
         return self.v_peak.value
 
-    def reset_value(self) -> Any:
+    def _reset_value(self) -> Any:
         return self.vreset.value
 
-    def coordinate(self, v: Any) -> Any:
+    def _coordinate(self, v: Any) -> Any:
         xp: Any = np if isinstance(v, np.ndarray) else jnp
         q = (v - self.vT.value) / self.deltaT.value
         s, rest = 1 / (1 + xp.exp(xp.minimum(q, 80))), 1 / (1 + xp.exp(-q.clip(-80)))
@@ -250,7 +250,7 @@ class EIF(CoordinateModel):
         x = self.deltaT.value * xp.where(s < 0.5, xp.log1p(-xp.minimum(r, 0.9)), low)
         return x.astype(self.dtype)
 
-    def potential(self, x: Column) -> Column:
+    def _potential(self, x: Column) -> Column:
         return self._upstroke(x)[0]
 
     def _upstroke(self, x: Column) -> tuple[Column, Column, Column]:
@@ -268,7 +268,7 @@ class EIF(CoordinateModel):
         v = self.vT.value + self.deltaT.value * (below + jnp.log(share / jnp.abs(s)))
         return v, s, share / (1 + r * log + r / 2)
 
-    def coordinate_slope(self, x: Column, i: Column) -> Columns:
+    def _coordinate_slope(self, x: Column, i: Column) -> Columns:
         v, s, rise = self._upstroke(x)
         drive = self.EL.value - v + i + self.ic
         # The exponential is (1 - s)/s, whose 1/s is the reason for the coordinate.

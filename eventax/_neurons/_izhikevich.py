@@ -36,59 +36,61 @@ class AbstractIzhikevich(CoordinateModel):
     per_neuron: ClassVar[tuple[str, ...]] = ("weights", "ic", "thresh", "tau_syn")
 
     @abc.abstractmethod
-    def constants(self) -> tuple[Any, Any, Any, Any]:
+    def _constants(self) -> tuple[Any, Any, Any, Any]:
         """(a, b, c, d), each a scalar, (1,) or (N,)."""
 
     # In v ------------------------------------------------------------------------
 
-    def start(self, n_neurons: int) -> Columns:
-        _, b, c, _ = self.constants()
+    def _start(self, n_neurons: int) -> Columns:
+        _, b, c, _ = self._constants()
         zero = jnp.zeros((n_neurons,), self.dtype)
         return zero + c, zero + b * c, zero
 
-    def derivative(self, v: Column, u: Column, i: Column) -> Columns:
-        a, b, _, _ = self.constants()
+    def _derivative(self, v: Column, u: Column, i: Column) -> Columns:
+        a, b, _, _ = self._constants()
         rate = (0.04 * v + 5) * v + 140 - u + self.ic + i
         return rate, a * (b * v - u), -i / self.tau_syn.value
 
-    def distance(self, v: Column, u: Column, i: Column) -> Column:
+    def _distance(self, v: Column, u: Column, i: Column) -> Column:
         return v - self.thresh.value
 
-    def reset(self, fired: Any, v: Column, u: Column, i: Column) -> Columns:
-        _, _, c, d = self.constants()
+    def _reset(self, fired: Any, v: Column, u: Column, i: Column) -> Columns:
+        _, _, c, d = self._constants()
         after = v - (self.thresh.value - c) if self.reset_grad_preserve else c
         return jnp.where(fired, after, v), jnp.where(fired, u + d, u), i
 
-    def arrive(self, rows: list[Column], v: Column, u: Column, i: Column) -> Columns:
+    def _arrive(self, rows: list[Column], v: Column, u: Column, i: Column) -> Columns:
         (w,) = rows
         return v, u, i + w
 
-    def weight_leaves(self) -> list[Any]:
+    def _weight_leaves(self) -> list[Any]:
         return [self.weights]
 
     # In y ------------------------------------------------------------------------
 
-    def threshold(self) -> Any:
+    def _threshold(self) -> Any:
         return self.thresh.value
 
-    def reset_value(self) -> Any:
-        _, _, c, _ = self.constants()
+    def _reset_value(self) -> Any:
+        _, _, c, _ = self._constants()
         return c
 
-    def coordinate(self, v: Any) -> Any:
+    def _coordinate(self, v: Any) -> Any:
         x = 0.04 * v + 2.5
         return x / (1 + jnp.sqrt(1 + x * x))
 
-    def potential(self, y: Column) -> Column:
+    def _potential(self, y: Column) -> Column:
         edge = 1 - float(jnp.finfo(self.dtype).eps)
         y = jnp.clip(y, -edge, edge)
         return (2 * y / (1 - y * y) - 2.5) / 0.04
 
-    def coordinate_slope(self, y: Column, u: Column, i: Column) -> Columns:
-        a, b, _, _ = self.constants()
+    def _coordinate_slope(self, y: Column, u: Column, i: Column) -> Columns:
+        a, b, _, _ = self._constants()
         # A neuron that may not fire goes beyond infinity, at a constant rate, and its
         # u stays finite. Well above threshold, for steps that end near it.
-        v = self.potential(jnp.minimum(y, (1 + self.coordinate(self.threshold())) / 2))
+        v = self._potential(
+            jnp.minimum(y, (1 + self._coordinate(self._threshold())) / 2)
+        )
         y = jnp.clip(y, -1, 1)
         square = y * y
         left = 1 - square
@@ -212,5 +214,5 @@ class Izhikevich(AbstractIzhikevich):
             bmean=bmean,
         )
 
-    def constants(self) -> tuple[Any, Any, Any, Any]:
+    def _constants(self) -> tuple[Any, Any, Any, Any]:
         return self.a.value, self.b.value, self.c.value, self.d.value

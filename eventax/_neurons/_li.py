@@ -43,79 +43,79 @@ class AbstractLI(ColumnModel):
     per_neuron: ClassVar[tuple[str, ...]] = ("weights", "ic")
 
     @abc.abstractmethod
-    def time_constants(self) -> tuple[Any, Any]:
+    def _time_constants(self) -> tuple[Any, Any]:
         """(τm, τs), each a scalar or (N,); an infinite τm is no leak."""
 
-    def membrane(self) -> tuple[Any, Any, Any]:
+    def _membrane(self) -> tuple[Any, Any, Any]:
         """(τm, leak, τs) with τm v' = i + ic - leak v: no leak is 0, and a τm of 1."""
-        tau_m, tau_s = self.time_constants()
+        tau_m, tau_s = self._time_constants()
         return *without_leak(tau_m), tau_s
 
-    def start(self, n_neurons: int) -> Columns:
+    def _start(self, n_neurons: int) -> Columns:
         zero = jnp.zeros((n_neurons,), self.dtype)
         return zero, zero
 
-    def derivative(self, v: Column, i: Column) -> Columns:
-        tau_m, leak, tau_s = self.membrane()
+    def _derivative(self, v: Column, i: Column) -> Columns:
+        tau_m, leak, tau_s = self._membrane()
         return (i + self.ic - leak * v) / tau_m, -i / tau_s
 
-    def arrive(self, rows: list[Column], v: Column, i: Column) -> Columns:
+    def _arrive(self, rows: list[Column], v: Column, i: Column) -> Columns:
         (w,) = rows
         return v, i + w
 
-    def weight_leaves(self) -> list[Any]:
+    def _weight_leaves(self) -> list[Any]:
         return [self.weights]
 
     # Closed form -----------------------------------------------------------------
 
     def flow(self) -> AbstractFlow | None:
-        numerical = self.overrides("dynamics", "spike_condition")
+        numerical = self._overrides("dynamics", "spike_condition")
         return None if numerical else ClosedForm()
 
-    def decay(self, step: Float[Array, "*shape"]) -> PyTree:
+    def _decay(self, step: Float[Array, "*shape"]) -> PyTree:
         """How far v goes to ic, exp(-t/τs), and what a unit of i adds to v."""
-        tau_m, leak, tau_s = self.membrane()
+        tau_m, leak, tau_s = self._membrane()
         a = leak / tau_m
         fill, decay_m, decay_s, response = exponentials(a, 1 / tau_s, step)
         # Without a leak v goes on for ever, ic times the time.
         return way(a * step, fill / tau_m, decay_m), decay_s, response / tau_m
 
-    def decayed(self, z: Columns, decay: PyTree) -> Columns:
+    def _decayed(self, z: Columns, decay: PyTree) -> Columns:
         """v and i later: v is the constant ic plus two exponentials."""
         (v, i), (own, decay_s, response), ic = z, decay, self.ic
-        _, leak, _ = self.membrane()
+        _, leak, _ = self._membrane()
         return own.moved(v, ic, ic - leak * v) + i * response, i * decay_s
 
-    def limit(self, z: Columns) -> Column:
+    def _limit(self, z: Columns) -> Column:
         """Where v tends to."""
         (v, i), ic = z, self.ic
-        _, leak, tau_s = self.membrane()
+        _, leak, tau_s = self._membrane()
         goes_on = jnp.where(ic == 0, v + i * tau_s, jnp.where(ic > 0, 1, -1) * jnp.inf)
         return jnp.where(leak > 0, ic, goes_on)
 
-    def extremum(self, z: Columns) -> tuple[Any, Column]:
+    def _extremum(self, z: Columns) -> tuple[Any, Column]:
         """Whether v rises, and the time until its only extremum, inf if it has none.
 
         u = τm v' obeys u' = -leak u/τm - i/τs, so there is at most one.
         """
         (v, i), ic = z, self.ic
-        tau_m, leak, tau_s = self.membrane()
+        tau_m, leak, tau_s = self._membrane()
         a, b = leak / tau_m, 1 / tau_s
         pull = ic - leak * v
         ratio = (a * i + (a - b) * pull) / jnp.where(i == 0, 1, b * i)
         return turning_point(a, b, i + pull, b * i, ratio)
 
-    def turn(self, z: Columns) -> Column:
+    def _turn(self, z: Columns) -> Column:
         """Time until the extremum of v, inf if it has none."""
-        return self.extremum(z)[1]
+        return self._extremum(z)[1]
 
-    def area(self, z: Columns, end: Columns, step: Any, rate: float) -> Column:
+    def _area(self, z: Columns, end: Columns, step: Any, rate: float) -> Column:
         """Integral of v exp(-rate t) on the way from z to `end`.
 
         Of each of the three parts of v by itself, as none of them cancels then.
         """
         v, i = z
-        tau_m, leak, tau_s = self.membrane()
+        tau_m, leak, tau_s = self._membrane()
         fall = rate + leak / tau_m
         drive = self.ic * integral_of_response(fall, rate, step)
         drive = drive + i * integral_of_response(fall, rate + 1 / tau_s, step)
@@ -216,15 +216,15 @@ class LI(AbstractLI):
             bmean=bmean,
         )
 
-    def time_constants(self) -> tuple[Any, Any]:
+    def _time_constants(self) -> tuple[Any, Any]:
         return self.tmem.value, self.tsyn.value
 
-    def distance(self, v: Column, i: Column) -> Column:
+    def _distance(self, v: Column, i: Column) -> Column:
         return jnp.full_like(v, -1)
 
-    def reset(self, fired: Any, v: Column, i: Column) -> Columns:
+    def _reset(self, fired: Any, v: Column, i: Column) -> Columns:
         return v, i
 
-    def crossing(self, z: Columns, horizon: Float[Array, "*shape"]) -> Column:
+    def _crossing(self, z: Columns, horizon: Float[Array, "*shape"]) -> Column:
         """Never."""
         return jnp.full_like(z[0], jnp.inf)

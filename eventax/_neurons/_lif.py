@@ -33,28 +33,28 @@ class AbstractLIF(AbstractLI):
 
     per_neuron: ClassVar[tuple[str, ...]] = ("thresh", "vreset")
 
-    def distance(self, v: Column, i: Column) -> Column:
+    def _distance(self, v: Column, i: Column) -> Column:
         return v - self.thresh.value
 
-    def reset(self, fired: Any, v: Column, i: Column) -> Columns:
+    def _reset(self, fired: Any, v: Column, i: Column) -> Columns:
         if self.reset_grad_preserve:
             drop = self.thresh.value - self.vreset.value
             return jnp.where(fired, v - drop, v), i
         return jnp.where(fired, self.vreset.value, v), i
 
-    def crossing(self, z: Columns, horizon: Float[Array, "*shape"]) -> Column:
+    def _crossing(self, z: Columns, horizon: Float[Array, "*shape"]) -> Column:
         """Time until v first rises through threshold, inf if not within `horizon`."""
-        tau_m, leak, tau_s = self.membrane()
+        tau_m, leak, tau_s = self._membrane()
         a, b = leak / tau_m, 1 / tau_s
         ic, thresh = self.ic, self.thresh.value
 
         def gap_then(step: Column) -> tuple[Column, Column, Column]:
-            v, i = self.decayed(z, self.decay(step))
+            v, i = self._decayed(z, self._decay(step))
             u = i + ic - leak * v
             return v - thresh, u / tau_m, -(u * a + i * b) / tau_m
 
-        rises, turn = self.extremum(z)
-        gap, limit = z[0] - thresh, self.limit(z) - thresh
+        rises, turn = self._extremum(z)
+        gap, limit = z[0] - thresh, self._limit(z) - thresh
         return first_crossing(gap_then, gap, rises, turn, limit, horizon)
 
 
@@ -151,5 +151,5 @@ class LIF(AbstractLIF):
             bmean=bmean,
         )
 
-    def time_constants(self) -> tuple[Any, Any]:
+    def _time_constants(self) -> tuple[Any, Any]:
         return self.tmem.value, self.tsyn.value

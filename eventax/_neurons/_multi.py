@@ -62,7 +62,7 @@ class MultiNeuronModel(NeuronModel):
     submodels: tuple[NeuronModel, ...]
     type_ids: Constant = eqx.field(static=True)
 
-    by_neuron: ClassVar[bool] = False
+    _by_neuron: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -106,25 +106,25 @@ class MultiNeuronModel(NeuronModel):
 
     # Between the whole population and its parts ----------------------------------
 
-    def split(self, values: Any) -> list[Any]:
+    def _split(self, values: Any) -> list[Any]:
         """(N,) values as one array per sub-model."""
         ids = self.type_ids.value
         return [values[np.flatnonzero(ids == k)] for k in range(len(self.submodels))]
 
-    def join(self, parts: Sequence[Any]) -> Any:
-        """Inverse of `split`, also for arrays with further axes."""
+    def _join(self, parts: Sequence[Any]) -> Any:
+        """Inverse of `_split`, also for arrays with further axes."""
         order = np.argsort(self.type_ids.value, kind="stable")
         return jnp.concatenate(parts)[np.argsort(order)]
 
-    def part(self, n_neurons: int, chosen: slice | np.ndarray) -> NeuronModel:
+    def _part(self, n_neurons: int, chosen: slice | np.ndarray) -> NeuronModel:
         """Of neurons that are all of one sub-model, a population of that one."""
         kind, within = self._within(chosen)
         size = int(np.sum(self.type_ids.value == kind))
-        return self.submodels[kind].part(size, within)
+        return self.submodels[kind]._part(size, within)
 
-    def state_of(self, z: PyTree, chosen: slice | np.ndarray) -> PyTree:
+    def _state_of(self, z: PyTree, chosen: slice | np.ndarray) -> PyTree:
         kind, within = self._within(chosen)
-        return self.submodels[kind].state_of(z[kind], within)
+        return self.submodels[kind]._state_of(z[kind], within)
 
     def _within(self, chosen: slice | np.ndarray) -> tuple[int, slice | np.ndarray]:
         """The sub-model of the chosen neurons, and their numbers in it."""
@@ -155,7 +155,7 @@ class MultiNeuronModel(NeuronModel):
     def spike_condition(self, t: Any, y: PyTree, **kwargs: Any) -> Any:
         """Signed distance to threshold, (N,)."""
         pairs = zip(self.submodels, y, strict=True)
-        return self.join([m.spike_condition(t, part, **kwargs) for m, part in pairs])
+        return self._join([m.spike_condition(t, part, **kwargs) for m, part in pairs])
 
     def input_spike(
         self, y: PyTree, from_idx: Any, to_idx: Any, valid_mask: Any
@@ -173,7 +173,7 @@ class MultiNeuronModel(NeuronModel):
 
     def reset_spiked(self, y: PyTree, spiked_mask: Any) -> PyTree:
         """State after the neurons in `spiked_mask` fired."""
-        triples = zip(self.submodels, y, self.split(spiked_mask), strict=True)
+        triples = zip(self.submodels, y, self._split(spiked_mask), strict=True)
         return tuple(m.reset_spiked(part, who) for m, part, who in triples)
 
     def observe(self, y: PyTree) -> Any:
@@ -181,22 +181,22 @@ class MultiNeuronModel(NeuronModel):
         shown = [m.observe(part) for m, part in zip(self.submodels, y, strict=True)]
         most = max(x.shape[1] for x in shown)
         pad = lambda x: [(0, 0), (0, most - x.shape[1])]  # noqa: E731
-        return self.join([jnp.pad(x, pad(x), constant_values=jnp.nan) for x in shown])
+        return self._join([jnp.pad(x, pad(x), constant_values=jnp.nan) for x in shown])
 
     # The engine's questions ------------------------------------------------------
 
-    def overrides(self, *methods: str) -> bool:
+    def _overrides(self, *methods: str) -> bool:
         """Whether a user's subclass replaced one of these public methods."""
         return replaced(self, MultiNeuronModel, *methods)
 
     def _as_told(self) -> bool:
-        return self.overrides(*PUBLIC)
+        return self._overrides(*PUBLIC)
 
-    def is_independent(self) -> bool:
-        parts = [m.is_independent() for m in self.submodels]
+    def _is_independent(self) -> bool:
+        parts = [m._is_independent() for m in self.submodels]
         return all(parts) and not self._as_told()
 
-    def kinds(self, n_neurons: int) -> np.ndarray:
+    def _kinds(self, n_neurons: int) -> np.ndarray:
         return self.type_ids.value
 
     def flow(self) -> AbstractFlow | None:
@@ -210,21 +210,21 @@ class MultiNeuronModel(NeuronModel):
             return []
         return [leaf for m in self.submodels for leaf in m.sender_leaves()]
 
-    def spread(self, values: Array, z: PyTree) -> PyTree:
-        triples = zip(self.submodels, self.split(values), z, strict=True)
-        return tuple(m.spread(mine, part) for m, mine, part in triples)
+    def _spread(self, values: Array, z: PyTree) -> PyTree:
+        triples = zip(self.submodels, self._split(values), z, strict=True)
+        return tuple(m._spread(mine, part) for m, mine, part in triples)
 
-    def unpack(self, y: PyTree) -> PyTree:
+    def _unpack(self, y: PyTree) -> PyTree:
         if self._as_told():
             return y
         pairs = zip(self.submodels, y, strict=True)
-        return tuple(m.unpack(part) for m, part in pairs)
+        return tuple(m._unpack(part) for m, part in pairs)
 
-    def pack(self, z: PyTree) -> PyTree:
+    def _pack(self, z: PyTree) -> PyTree:
         if self._as_told():
             return z
         pairs = zip(self.submodels, z, strict=True)
-        return tuple(m.pack(part) for m, part in pairs)
+        return tuple(m._pack(part) for m, part in pairs)
 
     def units(self, largest: PyTree) -> PyTree:
         if self._as_told():
@@ -232,49 +232,49 @@ class MultiNeuronModel(NeuronModel):
         pairs = zip(self.submodels, largest, strict=True)
         return tuple(m.units(part) for m, part in pairs)
 
-    def slope(self, t: Any, z: PyTree, motions: Any = None) -> PyTree:
+    def _slope(self, t: Any, z: PyTree, motions: Any = None) -> PyTree:
         if self._as_told():
-            return super().slope(t, z)
+            return super()._slope(t, z)
         pairs = zip(motions or self.submodels, z, strict=True)
-        return tuple(m.slope(t, part) for m, part in pairs)
+        return tuple(m._slope(t, part) for m, part in pairs)
 
-    def gap(self, t: Any, z: PyTree, motions: Any = None) -> Any:
+    def _gap(self, t: Any, z: PyTree, motions: Any = None) -> Any:
         if self._as_told():
-            return super().gap(t, z)
+            return super()._gap(t, z)
         pairs = zip(motions or self.submodels, z, strict=True)
-        return self.join([m.gap(t, part) for m, part in pairs])
+        return self._join([m._gap(t, part) for m, part in pairs])
 
-    def fire(self, z: PyTree, fired: Any, motions: Any = None) -> PyTree:
+    def _fire(self, z: PyTree, fired: Any, motions: Any = None) -> PyTree:
         if self._as_told():
-            return super().fire(z, fired)
-        triples = zip(motions or self.submodels, z, self.split(fired), strict=True)
-        return tuple(m.fire(part, who) for m, part, who in triples)
+            return super()._fire(z, fired)
+        triples = zip(motions or self.submodels, z, self._split(fired), strict=True)
+        return tuple(m._fire(part, who) for m, part, who in triples)
 
     def receive(
         self, z: PyTree, sender: Any, rows: Any, reached: Any, motions: Any = None
     ) -> PyTree:
         if self._as_told():
             return super().receive(z, sender, rows, reached)
-        parts = (motions or self.submodels, z, self._rows(rows), self.split(reached))
+        parts = (motions or self.submodels, z, self._rows(rows), self._split(reached))
         return tuple(
             m.receive(part, sender, own, who)
             for m, part, own, who in zip(*parts, strict=True)
         )
 
-    def alarm(self, z: PyTree, motions: Any = None) -> Any:
+    def _alarm(self, z: PyTree, motions: Any = None) -> Any:
         pairs = zip(motions or self.submodels, z, strict=True)
-        alarms = [m.alarm(part) for m, part in pairs]
+        alarms = [m._alarm(part) for m, part in pairs]
         if all(alarm is None for alarm in alarms):
             return None
         counts = np.bincount(self.type_ids.value, minlength=len(alarms))
         never = [jnp.full((n,), jnp.inf, self.dtype) for n in counts]
-        return self.join(
+        return self._join(
             [n if a is None else a for a, n in zip(alarms, never, strict=True)]
         )
 
-    def ring(self, z: PyTree, rings: Any, motions: Any = None) -> PyTree:
-        triples = zip(motions or self.submodels, z, self.split(rings), strict=True)
-        return tuple(m.ring(part, who) for m, part, who in triples)
+    def _ring(self, z: PyTree, rings: Any, motions: Any = None) -> PyTree:
+        triples = zip(motions or self.submodels, z, self._split(rings), strict=True)
+        return tuple(m._ring(part, who) for m, part, who in triples)
 
 
 def _check_types(ids: Any, n_neurons: int, n_models: int) -> np.ndarray:

@@ -62,15 +62,15 @@ class Pausing(NeuronModel, metaclass=Wrapping):
     _wrapping: ClassVar[tuple[Callable[..., Any], type[NeuronModel], dict[str, Any]]]
 
     @abc.abstractmethod
-    def held(self) -> np.ndarray:
+    def _held(self) -> np.ndarray:
         """Which channels stay as they are during a pause: () or (channels,), bool."""
 
     @abc.abstractmethod
-    def deaf(self) -> bool:
+    def _deaf(self) -> bool:
         """Whether spikes that arrive during a pause are lost."""
 
     @abc.abstractmethod
-    def duration(self) -> Any:
+    def _duration(self) -> Any:
         """Length of a pause, a scalar or (N,); None if it is for good."""
 
     # The public interface --------------------------------------------------------
@@ -78,22 +78,22 @@ class Pausing(NeuronModel, metaclass=Wrapping):
     def init_state(self, n_neurons: int) -> PyTree:
         """State at t0: that of the model inside, and nobody pauses."""
         zero = jnp.zeros((n_neurons,), self.dtype)
-        rest = None if self.duration() is None else zero
+        rest = None if self._duration() is None else zero
         return Paused(self.neuron.init_state(n_neurons), zero, rest)
 
     def dynamics(self, t: Any, y: PyTree, args: Any) -> PyTree:
         """Time derivative; held channels and those who are not paused stand still."""
-        return self._slope(y, self.neuron.dynamics(t, y.inner, args))
+        return self._paused_slope(y, self.neuron.dynamics(t, y.inner, args))
 
     def spike_condition(self, t: Any, y: PyTree, **kwargs: Any) -> Any:
         """Signed distance to threshold, (N,); negative during a pause."""
-        return self._gap(y, self.neuron.spike_condition(t, y.inner, **kwargs))
+        return self._paused_gap(y, self.neuron.spike_condition(t, y.inner, **kwargs))
 
     def input_spike(
         self, y: PyTree, from_idx: Any, to_idx: Any, valid_mask: Any
     ) -> PyTree:
         """State after a spike of `from_idx` arrived at `to_idx`."""
-        if self.deaf() and self._pauses():
+        if self._deaf() and self._pauses():
             valid_mask = valid_mask & ~(y.off[to_idx] > 0)
         inner = self.neuron.input_spike(y.inner, from_idx, to_idx, valid_mask)
         return y._replace(inner=inner)
@@ -111,86 +111,86 @@ class Pausing(NeuronModel, metaclass=Wrapping):
     # The engine's questions ------------------------------------------------------
 
     @property
-    def by_neuron(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def _by_neuron(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Whether every array of the state has the neurons as its leading axis."""
-        return self.neuron.by_neuron
+        return self.neuron._by_neuron
 
-    def overrides(self, *methods: str) -> bool:
+    def _overrides(self, *methods: str) -> bool:
         """Whether a user's subclass replaced one of these public methods."""
         return replaced(self, Pausing, *methods)
 
-    def is_independent(self) -> bool:
-        return self.neuron.is_independent() and not self.overrides(*PUBLIC)
+    def _is_independent(self) -> bool:
+        return self.neuron._is_independent() and not self._overrides(*PUBLIC)
 
-    def kinds(self, n_neurons: int) -> np.ndarray:
-        return self.neuron.kinds(n_neurons)
+    def _kinds(self, n_neurons: int) -> np.ndarray:
+        return self.neuron._kinds(n_neurons)
 
     def flow(self) -> AbstractFlow | None:
         own = self.neuron.flow()
-        if own is None or self.overrides(*PUBLIC) or not self._free_ones_are_free():
+        if own is None or self._overrides(*PUBLIC) or not self._free_ones_are_free():
             return None
         return Pauses(own)
 
-    def padded_size(self, n_neurons: int) -> int:
-        if self.overrides(*PUBLIC):
+    def _padded_size(self, n_neurons: int) -> int:
+        if self._overrides(*PUBLIC):
             return n_neurons
-        return self.neuron.padded_size(n_neurons)
+        return self.neuron._padded_size(n_neurons)
 
     def sender_leaves(self) -> list[Any]:
         return [] if self._as_told() else self.neuron.sender_leaves()
 
-    def spread(self, values: Array, z: PyTree) -> PyTree:
+    def _spread(self, values: Array, z: PyTree) -> PyTree:
         rest = None if z.rest is None else values
-        return Paused(self.neuron.spread(values, z.inner), values, rest)
+        return Paused(self.neuron._spread(values, z.inner), values, rest)
 
-    def state_of(self, z: PyTree, chosen: Any) -> PyTree:
+    def _state_of(self, z: PyTree, chosen: Any) -> PyTree:
         rest = None if z.rest is None else z.rest[chosen]
-        return Paused(self.neuron.state_of(z.inner, chosen), z.off[chosen], rest)
+        return Paused(self.neuron._state_of(z.inner, chosen), z.off[chosen], rest)
 
-    def unpack(self, y: PyTree) -> PyTree:
-        return y if self._as_told() else self._inside(y, self.neuron.unpack)
+    def _unpack(self, y: PyTree) -> PyTree:
+        return y if self._as_told() else self._inside(y, self.neuron._unpack)
 
-    def pack(self, z: PyTree) -> PyTree:
-        return z if self._as_told() else self._inside(z, self.neuron.pack)
+    def _pack(self, z: PyTree) -> PyTree:
+        return z if self._as_told() else self._inside(z, self.neuron._pack)
 
     def units(self, largest: PyTree) -> PyTree:
         return largest if self._as_told() else self._inside(largest, self.neuron.units)
 
-    def slope(self, t: Any, z: PyTree, motion: Motion = None) -> PyTree:
+    def _slope(self, t: Any, z: PyTree, motion: Motion = None) -> PyTree:
         if self._as_told():
-            return super().slope(t, z)
-        return self._slope(z, (motion or self.neuron).slope(t, z.inner))
+            return super()._slope(t, z)
+        return self._paused_slope(z, (motion or self.neuron)._slope(t, z.inner))
 
-    def gap(self, t: Any, z: PyTree, motion: Motion = None) -> Any:
+    def _gap(self, t: Any, z: PyTree, motion: Motion = None) -> Any:
         if self._as_told():
-            return super().gap(t, z)
-        return self._gap(z, (motion or self.neuron).gap(t, z.inner))
+            return super()._gap(t, z)
+        return self._paused_gap(z, (motion or self.neuron)._gap(t, z.inner))
 
-    def fire(self, z: PyTree, fired: Any, motion: Motion = None) -> PyTree:
+    def _fire(self, z: PyTree, fired: Any, motion: Motion = None) -> PyTree:
         if self._as_told():
-            return super().fire(z, fired)
-        return self._pause(z, (motion or self.neuron).fire(z.inner, fired), fired)
+            return super()._fire(z, fired)
+        return self._pause(z, (motion or self.neuron)._fire(z.inner, fired), fired)
 
     def receive(
         self, z: PyTree, sender: Any, rows: Any, reached: Any, motion: Motion = None
     ) -> PyTree:
         if self._as_told():
             return super().receive(z, sender, rows, reached)
-        if self.deaf() and self._pauses():
+        if self._deaf() and self._pauses():
             reached = reached & ~(z.off > 0)
         motion = motion or self.neuron
         return z._replace(inner=motion.receive(z.inner, sender, rows, reached))
 
-    def alarm(self, z: PyTree, motion: Motion = None) -> Any:
-        inner = (motion or self.neuron).alarm(z.inner)
+    def _alarm(self, z: PyTree, motion: Motion = None) -> Any:
+        inner = (motion or self.neuron)._alarm(z.inner)
         if z.rest is None or not self._pauses():
             return inner
         own = self._left(z)
         return own if inner is None else jnp.minimum(own, inner)
 
-    def ring(self, z: PyTree, rings: Any, motion: Motion = None) -> PyTree:
+    def _ring(self, z: PyTree, rings: Any, motion: Motion = None) -> PyTree:
         motion = motion or self.neuron
-        inner = motion.alarm(z.inner)
+        inner = motion._alarm(z.inner)
         if z.rest is not None and self._pauses():
             ends = rings
             if inner is not None:
@@ -200,32 +200,32 @@ class Pausing(NeuronModel, metaclass=Wrapping):
             z = z._replace(
                 off=jnp.where(ends, 0, z.off), rest=jnp.where(ends, 0, z.rest)
             )
-        return z if inner is None else z._replace(inner=motion.ring(z.inner, rings))
+        return z if inner is None else z._replace(inner=motion._ring(z.inner, rings))
 
     # The pause -------------------------------------------------------------------
 
-    def hold(self, z: PyTree, moved: PyTree) -> PyTree:
+    def _hold(self, z: PyTree, moved: PyTree) -> PyTree:
         """The moved state inside; of neurons that pause, held channels are z's."""
         if not self._pauses():
             return moved
         return jax.tree.map(
             lambda held, old, new: jnp.where(held, old, new),
-            _held(self.neuron, self.held(), z.off > 0, z.inner),
+            _where_held(self.neuron, self._held(), z.off > 0, z.inner),
             z.inner,
             moved,
         )
 
-    def _slope(self, z: Paused, inner: PyTree) -> Paused:
+    def _paused_slope(self, z: Paused, inner: PyTree) -> Paused:
         still = jax.tree.map(jnp.zeros_like, z.inner)
-        inner = self.hold(z._replace(inner=still), inner)
+        inner = self._hold(z._replace(inner=still), inner)
         rest = None if z.rest is None else -z.off
         return Paused(inner, jnp.zeros_like(z.off), rest)
 
-    def _gap(self, z: Paused, inner: Any) -> Any:
+    def _paused_gap(self, z: Paused, inner: Any) -> Any:
         return jnp.where(z.off > 0, -1, inner) if self._pauses() else inner
 
     def _pause(self, z: Paused, inner: PyTree, fired: Any) -> Paused:
-        length = self.duration()
+        length = self._duration()
         if length is None:
             return Paused(inner, jnp.where(fired, 1, z.off), None)
         if not self._pauses():
@@ -236,7 +236,7 @@ class Pausing(NeuronModel, metaclass=Wrapping):
 
     def _pauses(self) -> bool:
         """Whether anybody ever does."""
-        length = self.duration()
+        length = self._duration()
         return length is None or bool(np.any(length > 0))
 
     def _left(self, z: Paused) -> Any:
@@ -247,11 +247,11 @@ class Pausing(NeuronModel, metaclass=Wrapping):
         return y._replace(inner=change(y.inner))
 
     def _as_told(self) -> bool:
-        return self.overrides(*PUBLIC)
+        return self._overrides(*PUBLIC)
 
     def _free_ones_are_free(self) -> bool:
         """Whether channels that are not held move as if nothing were held."""
-        held = self.held()
+        held = self._held()
         if held.ndim == 0 or np.all(held) or not np.any(held):
             return True
         model = self.neuron
@@ -259,9 +259,9 @@ class Pausing(NeuronModel, metaclass=Wrapping):
             model = model.neuron
         if not isinstance(model, ColumnModel):
             return False
-        n_neurons = model.weight_leaves()[0].shape[-1]
+        n_neurons = model._weight_leaves()[0].shape[-1]
         column = jax.ShapeDtypeStruct((n_neurons,), self.dtype)
-        jaxpr = jax.make_jaxpr(model.derivative)(*[column] * held.size).jaxpr
+        jaxpr = jax.make_jaxpr(model._derivative)(*[column] * held.size).jaxpr
         touched = {v for v, h in zip(jaxpr.invars, held, strict=True) if h}
         for equation in jaxpr.eqns:
             if touched & _variables(equation.invars):
@@ -274,7 +274,7 @@ def _variables(atoms: Any) -> set[Any]:
     return {atom for atom in atoms if not isinstance(atom, Literal)}
 
 
-def _held(
+def _where_held(
     model: NeuronModel, held: np.ndarray, off: Bool[Array, " neurons"], z: PyTree
 ) -> PyTree:
     """Who is held, as a pytree that broadcasts to the state `z` of `model`.
@@ -285,11 +285,11 @@ def _held(
         assert isinstance(model, Pausing)
         nobody = jnp.zeros_like(off)
         rest = None if z.rest is None else nobody
-        return Paused(_held(model.neuron, held, off, z.inner), nobody, rest)
+        return Paused(_where_held(model.neuron, held, off, z.inner), nobody, rest)
     if isinstance(model, MultiNeuronModel):
-        parts = zip(model.submodels, model.split(off), z, strict=True)
-        return tuple(_held(part, held, who, own) for part, who, own in parts)
-    who = model.spread(off, z)
+        parts = zip(model.submodels, model._split(off), z, strict=True)
+        return tuple(_where_held(part, held, who, own) for part, who, own in parts)
+    who = model._spread(off, z)
     if held.ndim == 0:
         return jax.tree.map(lambda off: off & bool(held), who)
     leaves, structure = jax.tree.flatten(who)

@@ -162,5 +162,5 @@ class pIzhikevich(AbstractIzhikevich):
             positive_bias=positive_bias,
         )
 
-    def constants(self) -> tuple[Any, Any, Any, Any]:
+    def _constants(self) -> tuple[Any, Any, Any, Any]:
         return jnp.exp(self.log_a), jnp.exp(self.log_b), self.c, jnp.exp(self.log_d)

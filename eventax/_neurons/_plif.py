@@ -156,11 +156,11 @@ class PLIF(AbstractLIF):
             positive_bias=positive_bias,
         )
 
-    def time_constants(self) -> tuple[Any, Any]:
-        tau_m, leaks, tau_s = self.membrane()
+    def _time_constants(self) -> tuple[Any, Any]:
+        tau_m, leaks, tau_s = self._membrane()
         return jnp.where(leaks > 0, tau_m, jnp.inf), tau_s
 
-    def membrane(self) -> tuple[Any, Any, Any]:
+    def _membrane(self) -> tuple[Any, Any, Any]:
         # An infinite one is selected before the exponential, whose derivative it has.
         leaks = self.log_tmem < jnp.log(jnp.finfo(self.dtype).max)
         tau_m = jnp.exp(jnp.where(leaks, self.log_tmem, 0))

@@ -135,5 +135,5 @@ class PQIF(AbstractQIF):
             positive_bias=positive_bias,
         )
 
-    def time_constants(self) -> tuple[Any, Any]:
+    def _time_constants(self) -> tuple[Any, Any]:
         return jnp.exp(self.log_tmem), jnp.exp(self.log_tsyn)

@@ -29,7 +29,7 @@ class AbstractQIF(ColumnModel):
     per_neuron: ClassVar[tuple[str, ...]] = ("weights", "ic")
 
     @abc.abstractmethod
-    def time_constants(self) -> tuple[Any, Any]:
+    def _time_constants(self) -> tuple[Any, Any]:
         """(τm, τs), each a scalar or (N,)."""
 
     @property
@@ -37,25 +37,25 @@ class AbstractQIF(ColumnModel):
         """Phase after a spike, 0."""
         return Constant(np.zeros((), self.dtype))
 
-    def start(self, n_neurons: int) -> Columns:
+    def _start(self, n_neurons: int) -> Columns:
         phase = jnp.full((n_neurons,), 0.5, self.dtype)
         return phase, jnp.zeros_like(phase)
 
-    def derivative(self, phase: Column, i: Column) -> Columns:
-        tau_m, tau_s = self.time_constants()
+    def _derivative(self, phase: Column, i: Column) -> Columns:
+        tau_m, tau_s = self._time_constants()
         # In the double angle: one sine and one cosine.
         cos, sin = jnp.cos(2 * jnp.pi * phase), jnp.sin(2 * jnp.pi * phase)
         drive = (i + self.ic) / jnp.pi**2
         turn = ((1 + cos) + sin / jnp.pi + (1 - cos) * drive) / 2
         return turn / tau_m, -i / tau_s
 
-    def distance(self, phase: Column, i: Column) -> Column:
+    def _distance(self, phase: Column, i: Column) -> Column:
         return phase - 1
 
-    def reset(self, fired: Any, phase: Column, i: Column) -> Columns:
+    def _reset(self, fired: Any, phase: Column, i: Column) -> Columns:
         return jnp.where(fired, 0, phase), i
 
-    def arrive(self, rows: list[Column], phase: Column, i: Column) -> Columns:
+    def _arrive(self, rows: list[Column], phase: Column, i: Column) -> Columns:
         (w,) = rows
         return phase, i + w
 
@@ -69,11 +69,11 @@ class AbstractQIF(ColumnModel):
         sin = jnp.where(jnp.abs(sin) < eps, eps, sin)
         return jnp.stack([-jnp.pi * jnp.cos(jnp.pi * phase) / sin, i], axis=-1)
 
-    def weight_leaves(self) -> list[Any]:
+    def _weight_leaves(self) -> list[Any]:
         return [self.weights]
 
     def flow(self) -> AbstractFlow | None:
-        numerical = self.overrides("dynamics", "spike_condition")
+        numerical = self._overrides("dynamics", "spike_condition")
         return None if numerical else self.series
 
 
@@ -165,5 +165,5 @@ class QIF(AbstractQIF):
             bmean=bmean,
         )
 
-    def time_constants(self) -> tuple[Any, Any]:
+    def _time_constants(self) -> tuple[Any, Any]:
         return self.tmem.value, self.tsyn.value

@@ -95,13 +95,13 @@ def _resting(cls: type[NeuronModel]) -> type[NeuronModel]:
             )
             self.refrac_mask = check_held(refrac_mask, self.neuron, n_neurons)
 
-        def held(self) -> np.ndarray:
+        def _held(self) -> np.ndarray:
             return np.asarray(self.refrac_mask)
 
-        def deaf(self) -> bool:
+        def _deaf(self) -> bool:
             return self.block_input_during_refrac
 
-        def duration(self) -> Any:
+        def _duration(self) -> Any:
             return self.t_refrac.value
 
     own = ("t_refrac", "block_input_during_refrac", "refrac_mask")

@@ -35,7 +35,7 @@ def _receivers(
 ) -> list[Int[np.ndarray, " receivers"]]:
     """For each of the model's weights the neurons that its columns belong to."""
     if isinstance(model, MultiNeuronModel):
-        parts = zip(model.submodels, model.split(neurons), strict=True)
+        parts = zip(model.submodels, model._split(neurons), strict=True)
         return list(itertools.chain(*(_receivers(m, part) for m, part in parts)))
     inner = getattr(model, "neuron", None)
     if isinstance(inner, NeuronModel):

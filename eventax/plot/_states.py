@@ -77,7 +77,7 @@ def _threshold(model: NeuronModel, states: np.ndarray) -> Any:
     none = np.full((states.shape[1], len(states)), np.nan)
     if not isinstance(model, ColumnModel) or isinstance(model, LI):
         return none
-    if model.overrides("observe", "spike_condition"):
+    if model._overrides("observe", "spike_condition"):
         return none
     # The distance to threshold is one of the potential, the first channel.
     n_channels = model.init_state(len(states)).shape[1]
