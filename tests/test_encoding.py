@@ -175,6 +175,10 @@ def test_padding_errors(unchecked):
         pad_spikes([1.0, 2.0], [0], 3)
     with fails(ValueError, "`units` of sample 1", "between 0 and 2", "got 9"):
         pad_batch([([1.0], [0]), ([1.0], [9])], 3)
+    with fails(
+        ValueError, "`samples`", "pair", "3 entries for sample 0", "zip(*events)"
+    ):
+        pad_batch([[(1.0, 0), (2.0, 1), (3.0, 0)]], 3)
     with fails(ValueError, "`n_spikes`", "got 1", "channel 2 of sample 1 has 3"):
         pad_batch([([1.0], [0]), ([1.0, 2.0, 3.0], [2, 2, 2])], 3, 1)
     with fails(ValueError, "`n_spikes`", "got 1, and channel 0 has 2"):

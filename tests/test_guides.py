@@ -31,3 +31,5 @@ def test_page_runs(page, capsys):
         printed = capsys.readouterr().out
         assert block[2] is None or printed == block[2]
     assert names
+    if "losses" in names:  # what is trained has learnt
+        assert names["losses"][-1] < 0.05 * names["losses"][0]

@@ -4,7 +4,7 @@ import hashlib
 import json
 
 import nbformat
-from notebooks import ROOT, execute, pictures_in
+from execution import ROOT, execute, pictures_in
 
 NOTEBOOK = ROOT / "examples" / "regression.ipynb"
 CODE_HASH = "9f5b711521152a4d69ebde1be26da06e237d8b836cc43d0510a85fdaa06c8c75"

@@ -180,6 +180,22 @@ def test_outputs_without_a_closed_form():
         mixed.max_over_time(jnp.array([[1.0]]))
 
 
+class Told(LIF):
+    """Written by a user who says nothing of whether neurons depend on each other."""
+
+    def dynamics(self, t, y, args):
+        return super().dynamics(t, y, args)
+
+
+def test_outputs_behind_a_model_of_ones_own():
+    told = readout_network(neuron_models=[Told, LI])
+    values = measured(told, inputs())
+    for value, wanted in zip(
+        values, measured(readout_network(), inputs()), strict=True
+    ):
+        np.testing.assert_allclose(value, wanted, rtol=1e-5)
+
+
 # Outputs that fire, against the oracle ------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""Tutorials are run when the site is built, and a cell that fails ends the build.
+"""Tutorials are run when the site is built; one that fails or warns ends the build.
 
 What a notebook shows is kept in out/notebooks until it or the package changes.
 NOTEBOOKS=0 runs none: it shows what is kept, however old, or the code alone.
@@ -17,15 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from execution import ROOT, execute, warnings_in
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
-from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbconvert import MarkdownExporter
 
-ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "out" / "notebooks"
-SECONDS = 600  # for one cell
 AT_ONCE = 2
 
 log = logging.getLogger("mkdocs.hooks.notebooks")
@@ -103,22 +101,13 @@ def _is_axes(output: nbformat.NotebookNode) -> bool:
 
 def _run(notebook: nbformat.NotebookNode, path: Path) -> None:
     start = time.perf_counter()
-    # As in Jupyter, whatever the shell says; and XLA does not tell that compiling takes
-    # long, as it does on a busy machine.
-    env = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
-    env |= {"TF_CPP_MIN_LOG_LEVEL": "3"}
-    with tempfile.TemporaryDirectory() as folder:
-        client = NotebookClient(
-            notebook,
-            timeout=SECONDS,
-            coalesce_streams=True,
-            kernel_name="python3",
-            resources={"metadata": {"path": folder}},
-        )
-        try:
-            client.execute(env=os.environ | env)
-        except CellExecutionError as error:
-            raise PluginError(f"{path.name} failed:\n{error}") from error
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            execute(notebook, folder)
+    except CellExecutionError as error:
+        raise PluginError(f"{path.name} failed:\n{error}") from error
+    if said := warnings_in(notebook):
+        raise PluginError(f"{path.name} warns:\n{said}")
     log.info("%s: %.0f s", path.name, time.perf_counter() - start)
 
 

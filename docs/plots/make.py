@@ -111,6 +111,11 @@ def save(name: str, draw: Any) -> None:
     fig = Figure(figsize=(5.6, 3.5), layout="constrained")
     ax: Axes = fig.subplots()
     draw(ax)
+    save_figure(name, fig)
+
+
+def save_figure(name: str, fig: Figure) -> None:
+    """Write a small file."""
     buffer = io.BytesIO()
     fig.savefig(buffer, dpi=100)
     colours = Image.open(buffer).convert("RGB").quantize(64, dither=Image.Dither.NONE)

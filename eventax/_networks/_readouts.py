@@ -20,7 +20,7 @@ def readout(
 ) -> Readout:
     """What is asked of the chosen neurons, which are of one model in closed form."""
     kinds = np.unique(model._kinds(n_neurons)[chosen])
-    if len(kinds) != 1 or not model._is_independent():
+    if len(kinds) != 1 or not model._is_independent(chosen):
         raise ValueError(
             "`max_over_time` and `integral` need output neurons that are of one model "
             "and do not depend on each other but for their spikes; got "

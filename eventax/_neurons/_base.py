@@ -145,8 +145,11 @@ class NeuronModel(eqx.Module):
     # A model may hold its state in another form while the engine runs (`_unpack`) and
     # answer the questions below in that form.
 
-    def _is_independent(self) -> bool:
-        """Whether the class that wrote the equations declares itself `independent`."""
+    def _is_independent(self, chosen: slice | np.ndarray = slice(0, None)) -> bool:
+        """Whether the chosen neurons are said not to depend on any other, default all.
+
+        The class that wrote the equations says so, by `independent`.
+        """
         for cls in type(self).__mro__:
             if "independent" in vars(cls):
                 return bool(vars(cls)["independent"])

@@ -192,8 +192,9 @@ class MultiNeuronModel(NeuronModel):
     def _as_told(self) -> bool:
         return self._overrides(*PUBLIC)
 
-    def _is_independent(self) -> bool:
-        parts = [m._is_independent() for m in self.submodels]
+    def _is_independent(self, chosen: slice | np.ndarray = slice(0, None)) -> bool:
+        kinds = np.unique(self.type_ids.value[chosen])
+        parts = [self.submodels[kind]._is_independent() for kind in kinds]
         return all(parts) and not self._as_told()
 
     def _kinds(self, n_neurons: int) -> np.ndarray:

@@ -119,8 +119,8 @@ class Pausing(NeuronModel, metaclass=Wrapping):
         """Whether a user's subclass replaced one of these public methods."""
         return replaced(self, Pausing, *methods)
 
-    def _is_independent(self) -> bool:
-        return self.neuron._is_independent() and not self._overrides(*PUBLIC)
+    def _is_independent(self, chosen: slice | np.ndarray = slice(0, None)) -> bool:
+        return self.neuron._is_independent(chosen) and not self._overrides(*PUBLIC)
 
     def _kinds(self, n_neurons: int) -> np.ndarray:
         return self.neuron._kinds(n_neurons)

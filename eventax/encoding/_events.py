@@ -83,8 +83,9 @@ def list_batch(
 
     Raises:
         TypeError: units, `n_channels` or `n_events` are not whole numbers.
-        ValueError: times and units of a sample do not have the same length, a unit is
-            not in 0..M-1, or a sample has more than `n_events` spikes.
+        ValueError: a sample is not a pair, its times and units do not have the same
+            length, a unit is not in 0..M-1, or a sample has more than `n_events`
+            spikes.
 
     Example:
         >>> from eventax.encoding import list_batch
@@ -150,8 +151,8 @@ def padding_cost(
 
     Raises:
         TypeError: units or `n_channels` are not whole numbers.
-        ValueError: times and units of a sample do not have the same length, or a unit
-            is not in 0..M-1.
+        ValueError: a sample is not a pair, its times and units do not have the same
+            length, or a unit is not in 0..M-1.
 
     Example:
         >>> from eventax.encoding import padding_cost

@@ -100,8 +100,9 @@ def pad_batch(
 
     Raises:
         TypeError: units, `n_channels` or `n_spikes` are not whole numbers.
-        ValueError: times and units of a sample do not have the same length, a unit is
-            not in 0..M-1, or a channel has more than `n_spikes` spikes.
+        ValueError: a sample is not a pair, its times and units do not have the same
+            length, a unit is not in 0..M-1, or a channel has more than `n_spikes`
+            spikes.
 
     Example:
         >>> from eventax.encoding import pad_batch
@@ -120,10 +121,21 @@ def checked_samples(
     # A batch of lists looks like a pair, and is none.
     if isinstance(samples, Spikes):
         samples = list(zip(*samples, strict=True))
+    pairs = [_pair(sample, k) for k, sample in enumerate(samples)]
     return [
         _sample(times, units, n_channels, f" of sample {k}")
-        for k, (times, units) in enumerate(samples)
+        for k, (times, units) in enumerate(pairs)
     ]
+
+
+def _pair(sample: Any, k: int) -> tuple[Any, Any]:
+    if len(sample) != 2:
+        raise ValueError(
+            "`samples` must have a pair (times, units) of arrays for each sample; got "
+            f"{len(sample)} entries for sample {k}. A list of events (time, unit) "
+            "becomes such a pair by `times, units = zip(*events)`."
+        )
+    return sample[0], sample[1]
 
 
 def _sample(
@@ -139,7 +151,7 @@ def _sample(
     if len(units) and not np.issubdtype(units.dtype, np.integer):
         raise TypeError(
             f"`units`{whose} must be whole numbers, the index of a channel; got dtype "
-            f"{units.dtype}."
+            f"{units.dtype}. If they are whole, `units.astype(int)` says so."
         )
     is_spike = np.isfinite(times)
     times, units = times[is_spike], units[is_spike].astype(int)
