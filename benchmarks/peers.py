@@ -15,6 +15,7 @@ TASKS = {
     "regression": "regression, 21 recurrent QIF neurons",
     "Yin-Yang 5-120-3": "Yin-Yang, 5-120-3 LIF",
     "Yin-Yang 5-20-3, trainable delays": "Yin-Yang, 5-20-3 LIF, trainable delays",
+    "recurrent 50-24-4": "50-24-4 LIF, recurrent",
     "recurrent izhikevich": "recurrent Izhikevich neurons",
     "recurrent eif": "recurrent EIF neurons",
     "jaxsnn's example 5-100-3, a step (µs, not ms)": "jaxsnn's example, 5-100-3 LIF",

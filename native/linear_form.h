@@ -249,14 +249,19 @@ class LinearForm final : public Population {
   Pace pace(const Lanes& l, double h) const {
     const double *constants = &c_[Qif::kConstant * width()], *y = l.y + first();
     if (uniform_) {
-      const double drive =
-          largest(width(), [=](int k) { return drive_of(constants[k], y[k]); });
+      // Most ways are one step: the error of that is asked for together with the drive.
+      const qif::Step whole = step_of(0, std::min(h, shortest_));
+      const auto [drive, fault] = largest_two(width(), [=](int k) {
+        return std::pair{drive_of(constants[k], y[k]),
+                         qif::magnus(whole, constants[k], y[k]).error};
+      });
       const double most = std::min(std::min(tau_m(0) / std::sqrt(drive), shortest_), h);
+      if (most == h && fault <= allowed_) return {1, whole};
       const qif::Step step = step_of(0, most);
       const double error = largest(
           width(), [=](int k) { return qif::magnus(step, constants[k], y[k]).error; });
       const int n = count(h, most, error);
-      return {n, most == h / n ? step : step_of(0, h / n)};  // most ways are one step
+      return {n, most == h / n ? step : step_of(0, h / n)};
     }
     double most = std::min(shortest_, h);
     for (int k = 0; k < size(); k++)
@@ -272,8 +277,13 @@ class LinearForm final : public Population {
   // simulation with an error.
   int count(double h, double most, double error) const {
     if (!(h > 0)) return 1;
-    const double part = error > allowed_ ? std::pow(allowed_ / error, 0.2) : 1.0;
-    const double n = std::ceil(h / (most * part));
+    const auto enough = [&](double n) {
+      const double longer = n * most / h, square = longer * longer;
+      return error <= allowed_ * square * square * longer;
+    };
+    double n = std::ceil(h / most);
+    for (int more = 0; more < 8 && !enough(n); more++) n++;
+    if (!enough(n)) n = std::ceil(h / most * std::pow(error / allowed_, 0.2));
     return n < 1e6 ? std::max(static_cast<int>(n), 1) : 0;
   }
 
@@ -299,15 +309,22 @@ class LinearForm final : public Population {
   void move(const Lanes& l, double h, double* may, const double* awake) const {
     const int f = first(), w = width();
     const auto [n, shared] = h > 0 ? pace(l, h) : Pace{0, {}};
-    std::memcpy(l.x_end + f, l.x + f, w * sizeof(double));
-    std::memcpy(l.y_end + f, l.y + f, w * sizeof(double));
+    if (n == 0) {
+      std::memcpy(l.x_end + f, l.x + f, w * sizeof(double));
+      std::memcpy(l.y_end + f, l.y + f, w * sizeof(double));
+      if (h > 0) std::fill_n(l.x_end + f, size(), kNaN);
+    }
     thread_local std::vector<double> now;
     now.resize(static_cast<std::size_t>(2) * w);
-    if (h > 0 && n == 0) std::fill_n(l.x_end + f, size(), kNaN);
+    const double *x = l.x + f, *y = l.y + f;
     for (int j = 0; j < n; j++) {
-      std::memcpy(now.data(), l.x_end + f, w * sizeof(double));
-      std::memcpy(now.data() + w, l.y_end + f, w * sizeof(double));
-      stride(l, h / n, shared, now.data(), now.data() + w, l.x_end + f, l.y_end + f);
+      if (j > 0) {
+        x = static_cast<double*>(
+            std::memcpy(now.data(), l.x_end + f, w * sizeof(double)));
+        y = static_cast<double*>(
+            std::memcpy(now.data() + w, l.y_end + f, w * sizeof(double)));
+      }
+      stride(l, h / n, shared, x, y, l.x_end + f, l.y_end + f);
       if (!may) continue;
       for (int k = 0; k < w; k++) {
         const double past = awake[k] > 0 ? l.x_end[f + k] - 1 : -1;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "exponentials.h"
@@ -13,17 +14,24 @@ namespace eventax {
 
 constexpr int kVector = 8;  // lanes are padded to full vectors of doubles
 
-// The largest of 0 and number(k) for all lanes k, in partial maxima: of one maximum
-// that goes from lane to lane not every compiler makes a loop over vectors.
-template <class Number>
-EVENTAX_INLINE double largest(int width, Number number) {
-  double most[kVector] = {};
+// The largest of 0 and each of numbers(k), a pair, for all lanes k, in partial maxima:
+// of one maximum that goes from lane to lane not every compiler makes a loop over
+// vectors.
+template <class Numbers>
+EVENTAX_INLINE std::pair<double, double> largest_two(int width, Numbers numbers) {
+  double most[kVector] = {}, other[kVector] = {};
   for (int first = 0; first < width; first += kVector)
     for (int k = 0; k < kVector; k++) {
-      const double own = number(first + k);
-      most[k] = own > most[k] ? own : most[k];
+      const auto [a, b] = numbers(first + k);
+      most[k] = a > most[k] ? a : most[k];
+      other[k] = b > other[k] ? b : other[k];
     }
-  return *std::max_element(most, most + kVector);
+  return {*std::max_element(most, most + kVector),
+          *std::max_element(other, other + kVector)};
+}
+template <class Number>
+EVENTAX_INLINE double largest(int width, Number number) {
+  return largest_two(width, [=](int k) { return std::pair{number(k), 0.0}; }).first;
 }
 
 // What is known of one neuron between events, and its adjoint.

@@ -138,14 +138,10 @@ class Sample {
  private:
   bool done() const { return waiting_ == 0; }
 
-  // Blocks take turns, so that none runs far beyond the last spike that is waited for,
-  // nor beyond the next one where a way costs more the longer it is.
+  // Blocks take turns, so that none runs far beyond the last spike that is waited for.
   double longest_slice() const {
     constexpr double kSlices = 32;
-    double longest = waiting_ >= 0 ? (end_ - setting_.t0) / kSlices : kInf;
-    for (const Block& block : parameters_.blocks)
-      for (const auto& p : block.populations) longest = std::min(longest, p->reach());
-    return longest;
+    return waiting_ >= 0 ? (end_ - setting_.t0) / kSlices : kInf;
   }
 
   // Up to where all blocks go before the next turn.

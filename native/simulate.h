@@ -30,7 +30,10 @@ class BlockRun {
         meter_(std::move(meter)),
         wake_at_(plan_->width, kInf),
         last_spike_(plan_->width, -1),
-        t_(setting.t0) {}
+        t_(setting.t0) {
+    for (const auto& p : block_->populations) reach_ = std::min(reach_, p->reach());
+    stride_ = reach_;
+  }
 
   // Arrivals up to the time of the next call of `run`, in order.
   std::vector<Arrival>& arrivals() { return arrivals_; }
@@ -54,10 +57,14 @@ class BlockRun {
       const Arrival* known = together ? nullptr : next_known(until);
       // Who crosses within rounding of the end, or of an observation, does so at it.
       const bool last = known ? known->source == kObservation : until >= end;
+      const double to = known ? known->t : until, start = t_, part = t_ + stride_;
+      const bool whole = !(part > t_ && part < to);
       const bool spiked =
-          together || pass(known ? known->t : until, last && !meter_.on());
+          together || pass(whole ? to : part, whole && last && !meter_.on());
       if (spikes_.size() > before && halt(spikes_, before)) return kOk;
-      if (spiked) continue;
+      if (plan_->cyclic && !together) adapt(t_ - start, spiked);
+      if (!spiked && !whole) stay_below();
+      if (spiked || !whole) continue;
       if (static_cast<int>(spikes_.size()) > setting_->max_events)
         return kTooManyEvents;
       if (!known) break;
@@ -91,6 +98,13 @@ class BlockRun {
       return neuron < o.neuron;
     }
   };
+
+  // A way is not much longer than the next spike is far: where it takes steps, those
+  // beyond the spike are for nothing.
+  void adapt(double gone, bool spiked) {
+    stride_ = spiked ? 0.5 * (stride_ + gone) : 1.5 * stride_;
+    stride_ = std::min(std::max(stride_, 1e-3 * reach_), reach_);
+  }
 
   // Nothing happens where a turn ends: who tends to threshold from below, and is there
   // by rounding, does not fire.
@@ -573,6 +587,7 @@ class BlockRun {
   std::vector<double> wake_at_;
   std::vector<int> last_spike_;
   double next_wake_ = kInf, known_until_ = kInf, t_, end_ = kInf, slack_ = 0;
+  double reach_ = kInf, stride_ = kInf;  // how long a way may be, and is best
   int seq_ = 0;
   const double* row_ = nullptr;  // what arrives in the next pass
   // Rows before the next pass, and before this one, with the numbers of their events.
