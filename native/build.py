@@ -55,8 +55,8 @@ class BuildError(Exception):
     """There is no library; the message goes after a colon."""
 
 
-class NoCompilerError(BuildError):
-    """Nothing went wrong: this machine has to do without."""
+class DoWithoutError(BuildError):
+    """Nothing is wrong with the source: this machine cannot have it."""
 
 
 def switched_off():
@@ -82,18 +82,26 @@ def build(out):
     """Compile every instruction set of the target into a folder; the files."""
     target = crossed() or here()
     if target is None:
-        raise NoCompilerError(f"it is not written for {platform.machine()}")
+        raise DoWithoutError(f"it is not written for {platform.machine()}")
     compiler = find_compiler()
     if compiler is None:
-        raise NoCompilerError("there is no compiler of C++17")
-    out.mkdir(parents=True, exist_ok=True)
+        raise DoWithoutError("there is no compiler of C++17")
     levels = LEVELS[target.machine]
-    # Compiled aside and moved: nobody loads half a library, or one that changes.
-    with tempfile.TemporaryDirectory(dir=out) as aside:
+    with _folder_in(out) as aside:
         files = [Path(aside, target.name(name)) for name in levels.values()]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(lambda *a: _compile(compiler, *a), files, levels.items()))
         return [file.replace(out / file.name) for file in files]
+
+
+def _folder_in(out):
+    """Compiled aside and moved: nobody loads half a library, or one that changes."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(dir=out)
+    except OSError as error:
+        reason = f"nothing can be written to {out} ({error.strerror})"
+        raise DoWithoutError(reason) from None
 
 
 def _compile(compiler, file, level_and_name):
@@ -196,7 +204,7 @@ def main():
 def _build_beside():
     try:
         build(BESIDE)
-    except NoCompilerError as reason:
+    except DoWithoutError as reason:
         print(f"No native core: {reason}. eventax runs on JAX, slower on CPUs.")
     except (BuildError, OSError) as error:
         sys.exit(f"The native core was not compiled: {error}.")

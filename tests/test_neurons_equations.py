@@ -127,6 +127,20 @@ def test_start_and_motion(case):
     np.testing.assert_allclose(found, truth, rtol=1e-13, atol=1e-14)
 
 
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_what_is_shown_of_a_quadratic_neuron(dtype):
+    """V, of limited size at φ = 0 and φ = 1; a neuron in a pause goes on past φ = 1."""
+    neuron = build(PQIF, **P_TAUS, dtype=dtype)
+    phase = jnp.array([0, 1e-3, 0.5, 0.999, 1, 1.001, 1.2, 1.5], dtype)
+    shown = neuron.observe(jnp.stack([phase, 2 * phase], axis=-1))
+    truth = np.pi * np.tan(np.pi * (np.asarray(phase, float) - 0.5))
+    eps = jnp.finfo(dtype).eps
+    truth[[0, 4]] = -np.pi / eps, np.pi / eps
+    # The steeper V is, the more a rounding of φ does.
+    np.testing.assert_allclose(shown[:, 0], truth, rtol=1e4 * eps, atol=20 * eps)
+    np.testing.assert_array_equal(shown[:, 1], 2 * phase)
+
+
 def test_jumps(case):
     neuron, population, ys = case
     fired = np.array([True, False, True, False])

@@ -2,9 +2,9 @@
 
 import jax.numpy as jnp
 import pytest
-from hypothesis import HealthCheck, assume, given, seed, settings
+from hypothesis import HealthCheck, assume, example, given, seed, settings
 from marks import needs_native, slow
-from random_networks import compare, draws
+from random_networks import Draw, compare, compare_several, draws
 
 pytestmark = pytest.mark.usefixtures("x64")
 QUIET = {
@@ -12,6 +12,11 @@ QUIET = {
     "database": None,
     "suppress_health_check": list(HealthCheck),
 }
+# A neuron that has fired its only spike, and whose V has come through infinity again.
+PAST_INFINITY = Draw(
+    model="PQIF", wrapper="AMOS", n=2, m=3, per_input=0, connections="chain",
+    delays=False, axonal=False, t0=-25.0, grid=False, spread=False, seed=365966,
+)  # fmt: skip
 
 
 def check(draw, engine, dtype=jnp.float64):
@@ -23,6 +28,7 @@ def check(draw, engine, dtype=jnp.float64):
 @seed(0)
 @settings(max_examples=25, **QUIET)
 @given(draws())
+@example(PAST_INFINITY)
 def test_native(draw):
     check(draw, "native")
 
@@ -40,5 +46,11 @@ def test_native_in_single_precision(draw):
 @seed(2)
 @settings(max_examples=100, **QUIET)
 @given(draws())
+@example(PAST_INFINITY)
 def test_jax(draw):
     check(draw, "jax")
+
+
+@needs_native
+def test_several_that_are_one_program():
+    assert compare_several(PAST_INFINITY, "native", count=3) == ["ok"] * 3

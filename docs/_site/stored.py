@@ -6,6 +6,7 @@ import json
 import re
 import statistics
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -75,4 +76,38 @@ def _training() -> str:
     return "\n".join(lines)
 
 
-STORED = {"peers": peers.table, "runs": _runs, "training": _training}
+def _random_networks() -> str:
+    """Networks compared with the oracle, by engine, precision and commit."""
+    runs = [
+        json.loads(path.read_text("utf-8"))
+        for path in sorted((TRAINED / "random_networks").glob("*.json"))
+    ]
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for run in runs:
+        key = (run["engine"], run["of"], run["about"]["commit"])
+        groups.setdefault(key, []).append(run)
+    lines = [
+        "| engine | compared | agree | disagree | tell nothing | seeds | run |",
+        "|---|---|---:|---:|---|---|---|",
+    ]
+    for (engine, of, commit), same in sorted(groups.items()):
+        counts: Counter[str] = sum((Counter(r["counts"]) for r in same), Counter())
+        agree, disagree = counts.pop("ok", 0), counts.pop("WRONG", 0)
+        silent = "; ".join(f"{n} {why}" for why, n in sorted(counts.items()))
+        seeds = ", ".join(sorted({str(run["seed"]) for run in same}, key=int))
+        about = same[0]["about"]
+        packages = ", ".join(f"{k} {about[k]}" for k in ("python", "jax", "jaxlib"))
+        by = f"{engine} {about.get('library', '')}".strip()
+        lines.append(
+            f"| {by} | {of} | {agree} | {disagree} | {silent} | {seeds} "
+            f"| {about['date']}, {commit}, {packages} |"
+        )
+    return "\n".join(lines)
+
+
+STORED = {
+    "peers": peers.table,
+    "runs": _runs,
+    "training": _training,
+    "random_networks": _random_networks,
+}

@@ -90,8 +90,8 @@ def _candidates() -> list[Path]:
     if setting:
         raise _UnusableError(f"{VARIABLE}={setting} names no library of eventax")
     raise _UnusableError(
-        "there was no compiler when eventax was installed; install one, and eventax "
-        f"again, or set {VARIABLE}=0"
+        "none was compiled when eventax was installed, for want of a compiler or of "
+        f"leave to write; install eventax again, or set {VARIABLE}=0"
     )
 
 
