@@ -53,9 +53,8 @@ def _runs() -> str:
         machine = report["machine"]
         what = [*report["comparisons"], *report["curves"], *report["checks"]]
         page = f"../benchmarks/results/{path.stem}.md"
-        lines.append(
-            f"| [{machine['date']}]({page}) | {machine['commit']} | {'; '.join(what)} |"
-        )
+        told = "; ".join(what[:3]) + (f"; {n} more" if (n := len(what[3:])) else "")
+        lines.append(f"| [{machine['date']}]({page}) | {machine['commit']} | {told} |")
     return "\n".join(lines)
 
 

@@ -98,6 +98,17 @@ class LIF(AbstractLIF):
 
     Reference:
         Gerstner et al., Neuronal Dynamics (2014), eq. 1.5 and 1.20.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from eventax import EvNN
+        >>> from eventax.neuron_models import LIF
+        >>> net = EvNN(
+        ...     LIF, 1, 60.0, in_size=1, wmask=[[0], [1]], init_weights=8.0,
+        ...     init_bias=0.0, thresh=1.0, tsyn=5.0, tmem=20.0,
+        ... )
+        >>> net.spikes_until_t(jnp.array([[5.0, 30.0]]), 60.0, max_spikes=3)
+        Array([[ 9.117, 32.06,  inf]], dtype=float32)
     """
 
     weights: Float[Array, "senders neurons"]

@@ -119,6 +119,17 @@ class QIF(AbstractQIF):
     Reference:
         Klos & Memmesheimer, Smooth exact gradient descent learning in spiking neural
         networks, Phys. Rev. Lett. 134, 027301 (2025).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from eventax import EvNN
+        >>> from eventax.neuron_models import QIF
+        >>> net = EvNN(
+        ...     QIF, 1, 60.0, in_size=1, wmask=[[0], [1]], init_weights=20.0,
+        ...     init_bias=0.0, tsyn=5.0, tmem=20.0,
+        ... )
+        >>> net.spikes_until_t(jnp.array([[5.0, 30.0]]), 60.0, max_spikes=3)
+        Array([[15.07, 42.26,  inf]], dtype=float32)
     """
 
     weights: Float[Array, "senders neurons"]
