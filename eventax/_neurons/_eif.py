@@ -261,12 +261,15 @@ class EIF(CoordinateModel):
         below = jnp.minimum(x / self.deltaT.value, 0.05)
         # Where E is smaller still, nothing but x itself matters any more.
         e = jnp.maximum(jnp.exp(below), limits.tiny**0.25)
-        beyond = e > 1
-        near = jnp.minimum(jnp.where(beyond, 2 - e, e), 1 - limits.epsneg)
-        r, log = jnp.where(beyond, near - 1, 1 - near), jnp.log1p(-near)
-        s, share = r + r * r * log / 2, 1 - r * r * log / (2 * e)
-        v = self.vT.value + self.deltaT.value * (below + jnp.log(share / jnp.abs(s)))
-        return v, s, share / (1 + r * log + r / 2)
+        r, near = 1 - e, jnp.where(e > 1, 2 - e, e)
+        # The logarithm alone is cut off, and is the same one everywhere: its derivative
+        # cancels. A stage of a step may end so near infinity that r is 0.
+        log = jnp.log1p(-jnp.minimum(near, 1 - limits.epsneg))
+        half = r * log / 2
+        s, share = r * (1 + half), 1 - r * half / e
+        steps = below + jnp.log(share / (1 + half)) - log
+        v = self.vT.value + self.deltaT.value * steps
+        return v, s, share / (1 + 2 * half + r / 2)
 
     def _coordinate_slope(self, x: Column, i: Column) -> Columns:
         v, s, rise = self._upstroke(x)
