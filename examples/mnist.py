@@ -41,19 +41,16 @@ from training import (
     Samples,
     Splits,
     Task,
-    accuracy,
-    add_options,
     check_options,
+    chosen,
     first_output,
     first_spike_loss,
     highest_output,
+    make_parser,
+    plot_confusion,
     plot_curves,
-    probe,
-    report,
-    save_network,
     save_pictures,
-    summarize,
-    train,
+    train_and_test,
 )
 
 from eventax import plot
@@ -87,17 +84,17 @@ def load_samples(args: argparse.Namespace) -> Splits:
             _flat(*SETS[args.set](args.data, split=split))
             for split in ("train", "test")
         )
-        rest = _chosen(rest, order(len(rest.labels)))
+        rest = chosen(rest, order(len(rest.labels)))
     else:
         every = _flat(*_arrays_of(args.npz))
-        every = _chosen(every, order(len(every.labels)))
+        every = chosen(every, order(len(every.labels)))
         n_test = len(every.labels) // 5
-        test, rest = _chosen(every, slice(n_test)), _chosen(every, slice(n_test, None))
+        test, rest = chosen(every, slice(n_test)), chosen(every, slice(n_test, None))
     n_watched = max(len(rest.labels) // 12, 1)
-    watched = _chosen(rest, slice(n_watched))
-    learned = _chosen(rest, slice(n_watched, None))
+    watched = chosen(rest, slice(n_watched))
+    learned = chosen(rest, slice(n_watched, None))
     return Splits(
-        _chosen(learned, slice(args.train)), watched, _chosen(test, slice(args.test))
+        chosen(learned, slice(args.train)), watched, chosen(test, slice(args.test))
     )
 
 
@@ -120,10 +117,6 @@ def _flat(images: np.ndarray, labels: np.ndarray) -> Samples:
             f"{images.shape}."
         )
     return Samples(images.reshape(-1, IN_SIZE), np.asarray(labels, np.int32))
-
-
-def _chosen(samples: Samples, which: Any) -> Samples:
-    return Samples(samples.data[which], samples.labels[which])
 
 
 # -- task ------------------------------------------------------------------------------
@@ -255,25 +248,13 @@ def plot_raster(network: FFEvNN, task: Task, test: Samples) -> Figure:
     return fig
 
 
-def plot_confusion(decided: np.ndarray, labels: np.ndarray) -> Figure:
-    """How many samples of each class were put into each class."""
-    fig = Figure(figsize=(5.6, 5.0), layout="constrained")
-    names = [str(k) for k in range(N_CLASSES)]
-    plot.confusion(decided, labels, names=names, ax=fig.subplots())
-    return fig
-
-
 # -- program ---------------------------------------------------------------------------
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the options."""
-    parser = argparse.ArgumentParser(
-        description="Train a spiking network on MNIST or Fashion-MNIST.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    add_options(
-        parser,
+    parser = make_parser(
+        "Train a spiking network on MNIST or Fashion-MNIST.",
         hidden=350,
         epochs=10,
         batch=64,
@@ -320,8 +301,6 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         np.isfinite(args.input_weights).all() and args.input_weights[1] >= 0
     ):
         parser.error("--input-weights must be finite, and SD not negative")
-    if not 0 <= args.drop <= 1:
-        parser.error("--drop must lie in 0..1")
     if not 0 <= args.shift < min(SHAPE):
         parser.error(f"--shift must be at least 0 and less than {min(SHAPE)}")
     return args
@@ -338,22 +317,16 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     keywords = network_keywords(args.loss, args.hidden)
     n_spikes = float(np.sum(splits.train.data > 1) / len(splits.train.labels))
     network = make_network(args.loss, args.seed, keywords, n_spikes, args.input_weights)
-    network, curves = train(task, network, splits, args)
-
-    outputs, _ = probe(task, network, splits.test.data)
-    right = accuracy(task, outputs, splits.test.labels)
-    summary = summarize(args, curves, right, len(outputs))
-    report(summary, args.out)
-    save_network(network, keywords, args.out)
+    result = train_and_test(task, network, keywords, splits, args)
     if not args.no_plots:
-        decided = np.asarray(task.decide(outputs))
+        names = [str(k) for k in range(N_CLASSES)]
         figures = {
-            "raster": plot_raster(network, task, splits.test),
-            "confusion": plot_confusion(decided, splits.test.labels),
-            "curves": plot_curves(curves),
+            "raster": plot_raster(result.network, task, splits.test),
+            "confusion": plot_confusion(result.decided, splits.test.labels, names),
+            "curves": plot_curves(result.curves),
         }
         save_pictures(figures, args.out)
-    return summary
+    return result.summary
 
 
 if __name__ == "__main__":

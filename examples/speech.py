@@ -36,18 +36,15 @@ from training import (
     Samples,
     Splits,
     Task,
-    accuracy,
-    add_options,
     check_options,
+    chosen,
     encoded,
     highest_output,
+    make_parser,
+    plot_confusion,
     plot_curves,
-    probe,
-    report,
-    save_network,
     save_pictures,
-    summarize,
-    train,
+    train_and_test,
 )
 
 from eventax import Spikes, plot
@@ -64,10 +61,11 @@ N_FIELDS, WIDTH, LIKED = 5, 1.0, 0.5  # receptive fields, and from when on they 
 N_FRAMES, PERIOD = 12, 10.0  # of a stretched utterance, and the length of one in ms
 T_VOWEL = N_FRAMES * PERIOD + 20.0
 FAR = 2.0  # the outermost fields, in standard deviations
-T_SHD, SHD_CHANNELS = 1400.0, 700
-LINE = (0.0, 30.0, 60.0)  # delays of the delay line
+T_SHD, SHD_CHANNELS = 1400.0, 700  # ms
+LINE = 30.0 * np.arange(11)  # delays of the copies of each channel
 UNIT = 20.0  # ms, of integrals
 WATCHED_SPIKES = 3.0  # of a hidden neuron in a sample, before training
+N_SHOWN = 3  # samples in the raster
 GAINS = {("hidden", "hidden"): 0.3}  # of recurrent weights next to those of inputs
 TAUS = {"tmem_low": 20.0, "tmem_high": 60.0, "tsyn_low": 5.0, "tsyn_high": 15.0}
 
@@ -75,11 +73,11 @@ TAUS = {"tmem_low": 20.0, "tmem_high": 60.0, "tsyn_low": 5.0, "tsyn_high": 15.0}
 # -- data ------------------------------------------------------------------------------
 
 
-def japanese_vowels(held_out: int) -> Splits:
+def japanese_vowels(held_out: int, seed: int) -> Splits:
     """The official split; of each speaker so many utterances are for validation.
 
-    Values in standard deviations from the mean. With none held out, the utterances to
-    learn from are watched.
+    Values and slopes, each in standard deviations. With none held out, the utterances
+    to learn from are watched. To those to learn from, blended ones are added.
     """
     try:
         from aeon.datasets import load_japanese_vowels
@@ -90,14 +88,24 @@ def japanese_vowels(held_out: int) -> Splits:
     parts = [load_japanese_vowels(split=split) for split in ("train", "test")]
     frames = np.concatenate(parts[0][0], axis=1)
     mean, sd = (f(frames, axis=1, keepdims=True) for f in (np.mean, np.std))
+    values = [np.stack([stretched((x - mean) / sd) for x in part]) for part, _ in parts]
+    slope_sd = np.std(np.gradient(values[0], axis=2), axis=(0, 2), keepdims=True)
     every, test = (
         Samples(
-            np.stack([stretched((x - mean) / sd) for x in values]).astype(np.float32),
+            np.hstack([part, np.gradient(part, axis=2) / slope_sd]).astype(np.float32),
             np.asarray(labels, int) - 1,
         )
-        for values, labels in parts
+        for part, (_, labels) in zip(values, parts, strict=True)
     )
-    return Splits(*held_out_of(every, held_out), test)
+    learned, watched = held_out_of(every, held_out)
+    rng = np.random.default_rng(seed)
+    part = rng.uniform(size=(len(learned.labels), 1, 1)).astype(np.float32)
+    others = learned.data[partners(rng, learned.labels)]
+    blends = Samples((1 - part) * learned.data + part * others, learned.labels)
+    both = Samples(
+        *(np.concatenate(pair) for pair in zip(learned, blends, strict=True))
+    )
+    return Splits(both, watched, test)
 
 
 def stretched(values: np.ndarray) -> np.ndarray:
@@ -108,13 +116,18 @@ def stretched(values: np.ndarray) -> np.ndarray:
 
 
 def held_out_of(every: Samples, n: int) -> tuple[Samples, Samples]:
-    """Samples to learn from, and the last n of each class."""
+    """Samples to learn from, and n of each class.
+
+    Those are spread evenly: a speaker's voice changes from his first utterance to his
+    last.
+    """
     if n == 0:
         return every, every
     watched = np.zeros(len(every.labels), bool)
     for label in np.unique(every.labels):
-        watched[np.flatnonzero(every.labels == label)[-n:]] = True
-    return _chosen(every, ~watched), _chosen(every, watched)
+        own = np.flatnonzero(every.labels == label)
+        watched[own[np.arange(n) * len(own) // n]] = True
+    return chosen(every, ~watched), chosen(every, watched)
 
 
 def recordings(files: Sequence[Path], held_out: int, seed: int) -> Splits:
@@ -166,15 +179,11 @@ def blended(rng: np.random.Generator, one: Any, other: Any) -> Spikes:
     return Spikes(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def _chosen(samples: Samples, which: Any) -> Samples:
-    return Samples(samples.data[which], samples.labels[which])
-
-
 # -- task ------------------------------------------------------------------------------
 
 
 def vowel_spikes(values: Any) -> jax.Array:
-    """(12 * N_FIELDS, N_FRAMES) times."""
+    """(24 * N_FIELDS, N_FRAMES) times."""
     fields = population(values, N_FIELDS, low=-FAR, high=FAR, width=WIDTH, axis=-2)
     return latency_per_frame(fields, period=PERIOD, threshold=LIKED)
 
@@ -191,11 +200,10 @@ def lose_spikes(key: Any, times: Any, *, drop: float) -> Any:
 
 def delay_line(spikes: Any) -> Spikes:
     """Each channel once for each delay; late spikes are none."""
-    times = jnp.concatenate([spikes.times + delay for delay in LINE])
-    channels = [
-        spikes.channels.astype(int) + k * SHD_CHANNELS for k in range(len(LINE))
-    ]
-    return Spikes(jnp.where(times < T_SHD, times, jnp.inf), jnp.concatenate(channels))
+    times = (spikes.times + LINE[:, None]).ravel()
+    times = jnp.where(times < T_SHD, times, jnp.inf)
+    copies = SHD_CHANNELS * np.arange(len(LINE))
+    return Spikes(times, (spikes.channels + copies[:, None]).ravel())
 
 
 def shifted(key: Any, spikes: Any, *, most: int) -> Spikes:
@@ -285,19 +293,15 @@ def make_network(
 # -- pictures --------------------------------------------------------------------------
 
 
-def plot_raster(network: EvNN, times: Any) -> Figure:
-    """Inputs and hidden spikes of three samples."""
-    fig = Figure(figsize=(9.6, 9.0), layout="constrained")
-    for ax, one in zip(fig.subplots(3, 1, sharex=True), times, strict=False):
-        plot.raster(network, one, ax=ax)
-    return fig
-
-
-def plot_confusion(decided: np.ndarray, labels: np.ndarray, n: int) -> Figure:
-    """How many samples of each class were put into each class."""
-    fig = Figure(figsize=(5.6, 5.0), layout="constrained")
-    names = [str(k + 1) for k in range(n)]
-    plot.confusion(decided, labels, names=names, ax=fig.subplots())
+def plot_raster(
+    network: EvNN, task: Task, test: Samples, names: Sequence[str]
+) -> Figure:
+    """Inputs and hidden spikes of the first samples."""
+    fig = Figure(figsize=(9.6, 3.0 * N_SHOWN), layout="constrained")
+    for k, ax in enumerate(fig.subplots(N_SHOWN, 1, sharex=True)):
+        data, label = chosen(test, min(k, len(test.labels) - 1))
+        plot.raster(network, task.encode(jax.tree.map(jnp.asarray, data)), ax=ax)
+        ax.set_title(f"class {names[label]}")
     return fig
 
 
@@ -306,12 +310,8 @@ def plot_confusion(decided: np.ndarray, labels: np.ndarray, n: int) -> Figure:
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the options."""
-    parser = argparse.ArgumentParser(
-        description="Train a recurrent spiking network on speech.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    add_options(
-        parser,
+    parser = make_parser(
+        "Train a recurrent spiking network on speech.",
         hidden=48,
         epochs=40,
         batch=10,
@@ -363,8 +363,6 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
             parser.error(f"--{name} must be finite and not negative")
     if args.early == 0:
         parser.error("--early must be positive")
-    if not 0 <= args.drop <= 1:
-        parser.error("--drop must lie in 0..1")
     for name in ("held_out", "shift"):
         if getattr(args, name) < 0:
             parser.error(f"--{name.replace('_', '-')} must not be negative")
@@ -380,7 +378,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         n_inputs, t_end = SHD_CHANNELS * len(LINE), T_SHD
         n_events = splits.train.data.times.shape[1] * len(LINE)
     else:
-        splits = japanese_vowels(args.held_out)
+        splits = japanese_vowels(args.held_out, args.seed)
         n_inputs, t_end = splits.train.data.shape[1] * N_FIELDS, T_VOWEL
         n_events = n_inputs * N_FRAMES
     n_classes = 1 + max(int(np.max(part.labels)) for part in splits)
@@ -390,28 +388,17 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     few = jax.tree.map(lambda x: x[:: max(len(x) // 100, 1)], splits.train.data)
     network = make_network(args.seed, shape, keywords, encoded(task, few))
     print(activity(network, encoded(task, few), shape))
-    network, curves = train(task, network, splits, args)
-
-    outputs, _ = probe(task, network, splits.test.data)
-    right = accuracy(task, outputs, splits.test.labels)
-    summary = summarize(args, curves, right, len(outputs))
-    report(summary, args.out)
-    print(activity(network, encoded(task, few), shape))
-    save_network(network, keywords, args.out)
+    result = train_and_test(task, network, keywords, splits, args)
+    print(activity(result.network, encoded(task, few), shape))
     if not args.no_plots:
-        decided = np.asarray(task.decide(outputs))
-        shown = jax.tree.map(lambda x: x[:3], splits.test.data)
-        times = encoded(task, shown)
-        each = [
-            jax.tree.map(lambda x, k=k: x[k], times) for k in range(len(decided[:3]))
-        ]
+        names = [str(k if is_shd else k + 1) for k in range(n_classes)]
         figures = {
-            "raster": plot_raster(network, each),
-            "confusion": plot_confusion(decided, splits.test.labels, n_classes),
-            "curves": plot_curves(curves),
+            "raster": plot_raster(result.network, task, splits.test, names),
+            "confusion": plot_confusion(result.decided, splits.test.labels, names),
+            "curves": plot_curves(result.curves),
         }
         save_pictures(figures, args.out)
-    return summary
+    return result.summary
 
 
 if __name__ == "__main__":

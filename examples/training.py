@@ -13,7 +13,7 @@ import json
 import platform
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -63,6 +63,11 @@ class Splits(NamedTuple):
     test: Samples
 
 
+def chosen(samples: Samples, which: Any) -> Samples:
+    """Some of the samples."""
+    return jax.tree.map(lambda x: x[which], samples)
+
+
 def unvaried(key: Any, data: Any) -> Any:
     """The same data."""
     return data
@@ -108,8 +113,8 @@ class State(NamedTuple):
 # -- options ---------------------------------------------------------------------------
 
 
-def add_options(
-    parser: argparse.ArgumentParser,
+def make_parser(
+    description: str,
     *,
     hidden: int,
     epochs: int,
@@ -119,8 +124,12 @@ def add_options(
     clip: float,
     wake: float,
     out: str,
-) -> None:
+) -> argparse.ArgumentParser:
     """Options of every example, with the example's own defaults."""
+    parser = argparse.ArgumentParser(
+        description=description,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
     parser.add_argument("--hidden", type=int, default=hidden, help="hidden neurons")
     parser.add_argument("--epochs", type=int, default=epochs)
     parser.add_argument("--batch", type=int, default=batch, help="samples per step")
@@ -149,6 +158,7 @@ def add_options(
         help="go on from the last epoch stored in --out; without it, a run starts anew "
         "and replaces what is stored there",
     )
+    return parser
 
 
 def check_options(
@@ -168,6 +178,8 @@ def check_options(
     for name in ("clip", "wake"):
         if not 0 <= getattr(args, name) < float("inf"):
             parser.error(f"--{name} must be finite and not negative")
+    if not 0 <= getattr(args, "drop", 0.0) <= 1:
+        parser.error("--drop must lie in 0..1")
 
 
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
@@ -461,6 +473,32 @@ def _in_short(curves: Curves) -> str:
 # -- results ---------------------------------------------------------------------------
 
 
+class Result(NamedTuple):
+    """What came of a run."""
+
+    network: EvNN
+    curves: Curves
+    summary: dict[str, Any]
+    decided: np.ndarray  # classes of the samples for the test
+
+
+def train_and_test(
+    task: Task,
+    network: EvNN,
+    keywords: dict[str, Any],
+    splits: Splits,
+    args: argparse.Namespace,
+) -> Result:
+    """Train a network that was made with such keywords, test it once, store both."""
+    network, curves = train(task, network, splits, args)
+    outputs, _ = probe(task, network, splits.test.data)
+    right = accuracy(task, outputs, splits.test.labels)
+    summary = summarize(args, curves, right, len(outputs))
+    report(summary, args.out)
+    save_network(network, keywords, args.out)
+    return Result(network, curves, summary, np.asarray(task.decide(outputs)))
+
+
 def summarize(
     args: argparse.Namespace, curves: Curves, test_accuracy: float, n_test: int
 ) -> dict[str, Any]:
@@ -535,4 +573,13 @@ def plot_curves(curves: Curves) -> Figure:
         ax=right,
     )
     right.set_ylim(0, 100)
+    return fig
+
+
+def plot_confusion(
+    decided: np.ndarray, labels: np.ndarray, names: Sequence[str]
+) -> Figure:
+    """How many samples of each class were put into each class."""
+    fig = Figure(figsize=(5.6, 5.0), layout="constrained")
+    plot.confusion(decided, labels, names=names, ax=fig.subplots())
     return fig

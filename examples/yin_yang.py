@@ -35,18 +35,14 @@ from training import (
     Samples,
     Splits,
     Task,
-    accuracy,
-    add_options,
     check_options,
     first_output,
     first_spike_loss,
+    make_parser,
     plot_curves,
     probe,
-    report,
-    save_network,
     save_pictures,
-    summarize,
-    train,
+    train_and_test,
 )
 
 from eventax import plot
@@ -172,12 +168,8 @@ def plot_latency(points: np.ndarray, times: np.ndarray) -> Figure:
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the options."""
-    parser = argparse.ArgumentParser(
-        description="Train a spiking network on the Yin-Yang data.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    add_options(
-        parser,
+    parser = make_parser(
+        "Train a spiking network on the Yin-Yang data.",
         hidden=120,
         epochs=30,
         batch=32,
@@ -220,23 +212,17 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     task = make_task(args.hidden)
     keywords = network_keywords(args.hidden, args.delays)
     network = make_network(args.seed, keywords, args.gains)
-    network, curves = train(task, network, splits, args)
-
-    outputs, _ = probe(task, network, splits.test.data)
-    right = accuracy(task, outputs, splits.test.labels)
-    summary = summarize(args, curves, right, len(outputs))
-    report(summary, args.out)
-    save_network(network, keywords, args.out)
+    result = train_and_test(task, network, keywords, splits, args)
     if not args.no_plots:
         points = grid_points(N_GRID)
-        times, _ = probe(task, network, points)
+        times, _ = probe(task, result.network, points)
         figures = {
             "regions": plot_regions(task, points, times, splits.test),
             "latency": plot_latency(points, times),
-            "curves": plot_curves(curves),
+            "curves": plot_curves(result.curves),
         }
         save_pictures(figures, args.out)
-    return summary
+    return result.summary
 
 
 if __name__ == "__main__":

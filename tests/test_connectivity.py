@@ -25,6 +25,7 @@ from eventax.connectivity import (
     pool2d,
     random,
 )
+from eventax.encoding import list_batch
 from eventax.io import load_evnn, save_evnn
 from eventax.neuron_models import LI, LIF, MultiNeuronModel
 
@@ -105,6 +106,25 @@ def test_layers_without_more_are_those_of_ffevnn(sizes, in_size):
     np.testing.assert_array_equal(
         np.flatnonzero(shape.output_neurons), net.output_indices
     )
+
+
+@given(st.lists(st.integers(1, 3), min_size=1, max_size=4), st.data())
+@settings(max_examples=40, deadline=None)
+def test_layers_are_their_projections(sizes, data):
+    n = len(sizes)
+    pairs = [(a, b) for a in ["input", *range(n)] for b in range(n)]
+    chain = {("input", 0)} | {(k, k + 1) for k in range(n - 1)}
+    recurrent = data.draw(st.lists(st.sampled_from(range(n)), unique=True))
+    loops = {(k, k) for k in recurrent}
+    free = [p for p in pairs if p not in chain and p[0] != p[1]]
+    skips = data.draw(st.lists(st.sampled_from(free), unique=True)) if free else []
+    shape = layers(sizes, 2, recurrent=recurrent, skips=skips)
+    for pair in pairs:
+        wanted = pair in chain | loops | set(skips)
+        assert np.all(shape.wmask[shape.block(*pair)] == wanted), pair
+    # Every synapse is in one projection.
+    counted = sum(shape.wmask[shape.block(*pair)].sum() for pair in pairs)
+    assert counted == shape.wmask.sum()
 
 
 def test_recurrent_layers_with_skips():
@@ -273,6 +293,20 @@ def test_a_network_refuses_a_mask_that_does_not_fit_the_builder():
         )
 
 
+@given(st.integers(0, 2**31 - 1), st.sampled_from([(1, 1), (5, 2)]))
+@settings(max_examples=10, deadline=None)
+def test_signs_are_those_of_the_sender(seed, sizes):
+    key, (n_excitatory, n_inhibitory) = jax.random.key(seed), sizes
+    how = {"in_size": 2, "probability": 0.5}
+    shape = excitatory_inhibitory(key, n_excitatory, n_inhibitory, **how)
+    n = n_excitatory + n_inhibitory
+    sender = np.repeat([1, -1, 1], [n_excitatory, n_inhibitory, 2])
+    np.testing.assert_array_equal(shape.signs, shape.wmask * sender[:, None])
+    assert not np.any(np.diag(shape.wmask[:n]))
+    again = excitatory_inhibitory(key, n_excitatory, n_inhibitory, **how)
+    np.testing.assert_array_equal(again.wmask, shape.wmask)
+
+
 # Random patterns ----------------------------------------------------------------------
 
 
@@ -307,6 +341,18 @@ def test_probability():
     np.testing.assert_array_equal(random(key, 3, 3, 1.0, loops=False), ~one_to_one(3))
 
 
+@given(st.integers(0, 2**31 - 1), st.sampled_from([(0, 3), (4, 4)]))
+@settings(max_examples=10, deadline=None)
+def test_a_key_draws_the_same(seed, sizes):
+    key, (n, m) = jax.random.key(seed), sizes
+    mask = random(key, n, m, 0.5)
+    assert mask.shape == (n, m)
+    assert mask.dtype == bool
+    np.testing.assert_array_equal(mask, random(key, n, m, 0.5))
+    alone = random(key, n, n, 0.5, loops=False)
+    assert not np.any(np.diag(alone))
+
+
 def test_errors_of_random_patterns():
     key = jax.random.key(0)
     for value in (-0.1, 1.1, np.nan):
@@ -325,6 +371,15 @@ def test_errors_of_random_patterns():
 
 
 # Places -------------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=3), st.floats(0.5, 4.0))
+@settings(max_examples=20, deadline=None)
+def test_places_of_a_grid(sizes, spacing):
+    places = grid(*sizes, spacing=spacing)
+    # In the order of the entries of an array of that shape.
+    truth = [np.array(index) * spacing for index in np.ndindex(*sizes)]
+    np.testing.assert_allclose(places, truth)
 
 
 @given(st.integers(1, 5), st.integers(1, 5), st.floats(0.5, 4.0))
@@ -463,4 +518,7 @@ def test_the_page_says_what_is_so(capsys):
     assert eqx.tree_equal(nets[0], nets[1])
     assert names["recurrent"].shape == (256, 256)
     assert names["batch"].times.shape == (2, 400)
+    again = list_batch([names["one"]], 700)
+    np.testing.assert_array_equal(again.times, names["batch"].times[:1])
+    np.testing.assert_array_equal(again.channels, names["batch"].channels[:1])
     assert "750 spikes" in capsys.readouterr().out

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import kstest
 
 from eventax import EvNN
@@ -99,6 +101,20 @@ def test_bias_spike():
     gradient, by_time = by(jnp.array(times), 0.5)
     np.testing.assert_array_equal(gradient, np.isfinite(times))
     assert by_time == 4
+
+
+# Some spikes are missing, some are at one time.
+TIMES = st.lists(st.sampled_from([0.0, 1.5, 4.0, 10.0, INF]), min_size=6, max_size=6)
+TIMES = TIMES.map(lambda t: np.reshape(np.float32(t), (3, 2)))
+SEEDS = st.integers(0, 2**31 - 1)
+
+
+@given(TIMES, st.floats(0, 10, width=32))
+@settings(max_examples=20, deadline=None)
+def test_a_bias_spike_leaves_the_others(times, time):
+    found = np.asarray(with_bias_spike(times, time))
+    np.testing.assert_array_equal(found[:3], times)
+    np.testing.assert_array_equal(found[3], [time, INF])
 
 
 def test_bias_spike_errors(unchecked):
@@ -208,6 +224,24 @@ def test_dropped_spikes(p):
     np.testing.assert_array_equal(jax.jit(drop_spikes)(key, times, p), found)
     other = np.asarray(drop_spikes(jax.random.key(2), times, p))
     assert np.array_equal(other, found) == (p != 0.2)
+
+
+@given(TIMES, SEEDS, st.sampled_from([0.0, 0.4, 1.0]), st.sampled_from([0.0, 2.0]))
+@settings(max_examples=20, deadline=None)
+def test_noise_adds_no_spike(times, seed, p, sd):
+    key = jax.random.key(seed)
+    fewer = np.asarray(drop_spikes(key, times, p))
+    np.testing.assert_array_equal(np.where(np.isinf(fewer), INF, times), fewer)
+    moved = np.asarray(jitter(key, times, sd, t_min=0.0, t_max=10.0))
+    np.testing.assert_array_equal(np.isinf(moved), np.isinf(times))
+    finite = moved[np.isfinite(moved)]
+    assert np.all((finite >= 0) & (finite <= 10))
+    if sd == 0:
+        np.testing.assert_array_equal(moved, times)
+    # The same key, the same noise.
+    np.testing.assert_array_equal(drop_spikes(key, times, p), fewer)
+    again = jitter(key, times, sd, t_min=0.0, t_max=10.0)
+    np.testing.assert_array_equal(again, moved)
 
 
 @pytest.mark.parametrize("p", [-0.1, 1.1, np.nan, [0.1, 0.2]])

@@ -104,7 +104,7 @@ def test_the_loss_falls(example, folder, whole_run):
     trained, _ = load_evnn(out / "network.eventax", None)
     losses = []
     for network in (example.make_network("max", 0, keywords, 150.0), trained):
-        outputs, _ = example.probe(task, network, train.data)
+        outputs, _ = sys.modules["training"].probe(task, network, train.data)
         losses.append(np.mean(task.loss(network, outputs, train.labels)))
     assert losses[1] < losses[0]
     assert [type(m) for m in trained.neuron_model.submodels] == [LIF, LI]
@@ -201,9 +201,10 @@ def test_samples_are_shared_out_and_cut(example, folder):
 
 
 def test_confusion_has_all_classes(example):
-    (ax,) = example.plot_confusion(np.array([0, 1, -1]), np.array([0, 1, 1])).axes
-    names = [label.get_text() for label in ax.get_xticklabels()]
-    assert names == [*"0123456789", "none"]
+    names = [*"0123456789"]
+    figure = example.plot_confusion(np.array([0, 1, -1]), np.array([0, 1, 1]), names)
+    shown = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert shown == [*names, "none"]
 
 
 def test_missing_files_and_wrong_images_are_named(example, tmp_path):

@@ -106,6 +106,8 @@ def test_the_official_split_and_what_is_held_out(example):
     splits = example.japanese_vowels(1)
     assert [len(part.labels) for part in splits] == [18, 9, 27]
     np.testing.assert_array_equal(np.bincount(splits.train.labels), 2)
+    every = whole.train.data.reshape(3, 9, -1)  # those of a speaker along the first
+    np.testing.assert_array_equal(splits.validation.data.reshape(9, -1), every[0])
     # In standard deviations of all frames to learn from.
     assert abs(whole.train.data.mean()) < 0.3
 
@@ -128,10 +130,13 @@ def test_spikes_are_those_of_fields_that_like_the_value(example):
 def test_a_delay_line_and_channels_that_move(example):
     spikes = Spikes(jnp.array([5.0, 1390.0]), jnp.array([3, 699], jnp.int16))
     line = example.delay_line(spikes)
-    assert line.times.shape == (6,)
-    np.testing.assert_array_equal(line.times[jnp.isfinite(line.times)],
-                                  [5, 1390, 35, 65])  # fmt: skip
-    np.testing.assert_array_equal(line.channels[::2], [3, 703, 1403])
+    # Each channel and ten copies, 30 ms after one another; none after the end.
+    assert line.times.shape == (22,)
+    np.testing.assert_allclose(line.times[::2], 5 + 30 * np.arange(11))
+    assert line.times[1] == 1390
+    assert np.all(np.isinf(line.times[3::2]))
+    np.testing.assert_array_equal(line.channels[::2], 3 + 700 * np.arange(11))
+    assert line.channels[-1] == 7699
     moves = set()
     for key in jax.random.split(jax.random.PRNGKey(0), 40):
         moved = example.shifted(key, spikes, most=2)

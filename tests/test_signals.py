@@ -198,6 +198,45 @@ def test_latency_is_undone(values, t_min, length):
     assert np.all(np.abs(back - values) < 0.3)
 
 
+@given(
+    st.lists(UNIT, min_size=12, max_size=12).map(lambda v: np.reshape(v, (3, 4))),
+    st.floats(-5, 5),
+    st.floats(1, 50),
+)
+@settings(max_examples=30, deadline=None)
+def test_frames_are_undone(values, t_min, period):
+    times = latency_per_frame(values, period=period, t_min=t_min)
+    # Each spike in its own frame, and the larger of two values first.
+    within = (np.asarray(times) - t_min) / period - np.arange(4)
+    assert np.all((within >= -1e-9) & (within <= 1 + 1e-9))
+    order = np.argsort(values, axis=0)
+    assert np.all(np.diff(np.take_along_axis(within, order, 0), axis=0) <= 1e-9)
+    back = decode_latency_per_frame(times, period=period, t_min=t_min)
+    np.testing.assert_allclose(back, values, atol=1e-12)
+
+
+@given(st.lists(st.floats(0.01, 0.99), min_size=4, max_size=4).map(np.array))
+@settings(max_examples=10, deadline=None)
+def test_latency_by_its_values(values):
+    values = np.where(np.abs(values - 0.5) < 0.01, 0.6, values)  # not at the threshold
+    close_derivative(encode_latency, values)
+    times = np.asarray(latency(values, t_min=1.0, t_max=7.0))
+    close_derivative(decode_times, times)
+
+
+# Functions of one name, so that all examples share a program.
+
+
+@jax.jit
+def encode_latency(values):
+    return latency(values, t_min=1.0, t_max=7.0, threshold=0.5)
+
+
+@jax.jit
+def decode_times(times):
+    return decode_latency(times, t_min=1.0, t_max=7.0)
+
+
 def test_latency_per_frame():
     values = np.random.default_rng(0).random((2, 3, 4))
     times = latency_per_frame(values, period=5.0, t_min=2.0, threshold=0.2)
@@ -327,6 +366,25 @@ def test_poisson():
     assert np.max(times[finite]) < 597
     back = decode_poisson(times, 3, period=200.0, t_min=-3.0)
     assert np.all(np.abs(back - rates) <= 5 * np.sqrt(rates / 200))
+
+
+RATES = st.lists(st.sampled_from([0.0, 0.1, 1.0]), min_size=6, max_size=6)
+
+
+@given(RATES.map(lambda r: np.reshape(r, (2, 3))), st.integers(0, 2**31 - 1))
+@settings(max_examples=20, deadline=None)
+def test_poisson_spikes_are_counted_by_frame(rates, seed):
+    how = {"period": 4.0, "t_min": 1.0}
+    times = np.asarray(poisson(jax.random.key(seed), rates, **how, n_spikes=60))
+    assert times.shape == (2, 60)
+    # In order of time, with what is missing behind.
+    assert np.all(np.sort(times, axis=-1) == times)
+    counts = np.array([np.histogram(own, 3, (1.0, 13.0))[0] for own in times])
+    assert counts.sum() == np.isfinite(times).sum()
+    assert np.all(counts[rates == 0] == 0)
+    np.testing.assert_allclose(decode_poisson(times, 3, **how), counts / 4.0)
+    again = poisson(jax.random.key(seed), rates, **how, n_spikes=60)
+    np.testing.assert_array_equal(again, times)
 
 
 def test_channels_and_samples_are_independent():
