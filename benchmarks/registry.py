@@ -82,17 +82,14 @@ def _classifier(active: int, least: int | None = None) -> Comparison:
     )
 
 
-def _speech(spikes: int) -> Comparison:
+def _speech(spikes: int, *others: Row) -> Comparison:
     """Rounding decides about some spikes of so many: their order is chaotic."""
+    double = Row("this", settings="float64", options={"double": True})
     return Comparison(
         name=f"recurrent 700-256-20, {spikes} spikes per neuron",
         worker="speech",
         options={"network": f"{spikes} spikes"},
-        rows=(
-            JAX,
-            Row("this", settings="float64", options={"double": True}),
-            Row("this"),
-        ),
+        rows=(*others, double, Row("this")),
     )
 
 
@@ -170,7 +167,7 @@ COMPARISONS |= {
         ),
     ),
     "speech-14": _speech(14),
-    "speech-50": _speech(50),
+    "speech-50": _speech(50, JAX),
     "mnist-150": _classifier(150),
     "mnist-400": _classifier(400),
     "mnist-mixed": _classifier(720, 50),
