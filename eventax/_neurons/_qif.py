@@ -65,7 +65,7 @@ class AbstractQIF(ColumnModel):
         # The tangent as a quotient: rounding of φ - 1/2 would turn -∞ into +∞.
         sin = jnp.sin(jnp.pi * jnp.minimum(phase, 1 - phase))
         sin = jnp.maximum(sin, jnp.finfo(sin.dtype).eps)
-        return jnp.stack([-jnp.pi * jnp.cos(jnp.pi * phase) / sin, i], axis=-1)
+        return jnp.stack([-jnp.pi * jnp.sin(jnp.pi * (0.5 - phase)) / sin, i], axis=-1)
 
     def weight_leaves(self) -> list[Any]:
         return [self.weights]
