@@ -275,3 +275,13 @@ def test_the_potential_does_not_overflow():
     neuron = build(EIF, jnp.float32, **TAUS)
     y = jnp.stack([jnp.array([3.0, 1e3, 1e30, -1e30]), jnp.zeros(N)], 1)
     assert np.isfinite(neuron.dynamics(T, y.astype(jnp.float32), None)).all()
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_a_qif_neuron_at_rest_is_at_0_exactly(dtype):
+    neuron = build(PQIF, dtype, **P_TAUS)
+    rest = jnp.stack([jnp.full(N, 0.5, dtype), jnp.zeros(N, dtype)], axis=-1)
+    assert np.all(neuron.observe(rest) == 0)
+    flow = neuron.flow()
+    back = flow.leave(neuron, flow.enter(neuron, rest))
+    np.testing.assert_array_equal(back, rest)

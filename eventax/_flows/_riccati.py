@@ -113,7 +113,7 @@ class Riccati(AbstractFlow):
     def enter(self, model: Any, y: PyTree) -> Diamond:
         # V = -π cos(πφ) / sin(πφ)
         phase, i = y[..., 0], y[..., 1]
-        cos, q = jnp.cos(jnp.pi * phase), jnp.sin(jnp.pi * phase)
+        cos, q = jnp.sin(jnp.pi * (0.5 - phase)), jnp.sin(jnp.pi * phase)
         return Diamond(_diamond(-jnp.pi * cos - q / 2, q), i)
 
     def leave(self, model: Any, z: Diamond) -> Float[Array, "neurons 2"]:

@@ -67,7 +67,8 @@ class AbstractQIF(ColumnModel):
         sin = jnp.sin(jnp.pi * jnp.minimum(phase, 1 - phase))
         eps = jnp.finfo(sin.dtype).eps
         sin = jnp.where(jnp.abs(sin) < eps, eps, sin)
-        return jnp.stack([-jnp.pi * jnp.cos(jnp.pi * phase) / sin, i], axis=-1)
+        # cos(πφ), and 0 at rest.
+        return jnp.stack([-jnp.pi * jnp.sin(jnp.pi * (0.5 - phase)) / sin, i], axis=-1)
 
     def _weight_leaves(self) -> list[Any]:
         return [self.weights]
