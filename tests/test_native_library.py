@@ -89,7 +89,7 @@ def sentence(monkeypatch, setting, *, warned=True):
     assert np.isfinite(network("auto").ttfs(INPUT)[0])
     with pytest.raises(ValueError, match="cannot simulate") as error:
         network("native").ttfs(INPUT)
-    assert said.rstrip(".") in str(error.value)
+    assert f"{said} Use `engine='auto'`" in str(error.value)
     return said
 
 

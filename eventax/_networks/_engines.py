@@ -48,7 +48,8 @@ def is_native(engine: Engine, why_not: str | None) -> bool:
         why_not = native.why_missing()
     if engine == "native" and why_not is not None:
         raise ValueError(
-            f"`engine`='native' cannot simulate this network: {why_not}. Use "
+            "`engine`='native' cannot simulate this network: "
+            f"{why_not.removesuffix('.')}. Use "
             "`engine='auto'` or `engine='jax'`."
         )
     # On an accelerator everything else of a program is there too.
