@@ -15,8 +15,10 @@ class Columns {
  public:
   Columns(std::size_t count, std::size_t n)
       : size_((n + 7) / 8 * 8), numbers_(count * size_ + 8, 0.0) {
-    const auto address = reinterpret_cast<std::uintptr_t>(numbers_.data());
-    next_ = numbers_.data() + (64 - address % 64) % 64 / sizeof(double);
+    // In doubles, of which a cache line has eight.
+    const auto place =
+        reinterpret_cast<std::uintptr_t>(numbers_.data()) / sizeof(double);
+    next_ = numbers_.data() + (8 - place % 8) % 8;
   }
   double* take() { return std::exchange(next_, next_ + size_); }
 

@@ -80,29 +80,31 @@ def main() -> int:
             found = {"counts": counts, "wrong": wrong}
             given.out.write_text(json.dumps(told | found, indent=1) + "\n")
 
-    for k in range(0, given.examples, several):
-        draw = choose(rng)
+    def run(draw: rn.Draw) -> list[str | Exception]:
         if draw.n == 1 and ", " in draw.model:
-            counts["one neuron, two models"] += several
-            continue
+            return ["one neuron, two models"] * several
         try:
             if given.gradients:
-                found = [rn.compare_gradient(draw, given.engine)]
-            elif several == 1:
-                found = [rn.compare(draw, given.engine, dtype)]
-            else:
-                found = rn.compare_several(draw, given.engine, dtype, several)
+                return [rn.compare_gradient(draw, given.engine)]
+            if several == 1:
+                return [rn.compare(draw, given.engine, dtype)]
+            return rn.compare_several(draw, given.engine, dtype, several)
         except Exception as error:
-            found = [error]
-        for number, one in enumerate(found):
+            return [error]
+
+    for k in range(several, given.examples + several, several):
+        draw = choose(rng)
+        for number, one in enumerate(run(draw)):
             counts[one if isinstance(one, str) else "WRONG"] += 1
             if isinstance(one, Exception):
                 wrong.append(f"{draw}, {number}")
                 text = traceback.format_exception_only(one)[-1].strip().splitlines()
                 print(draw, number, *text[:6], sep="\n  ", flush=True)
-        if (k + several) % 100 == 0:
-            print(k + several, dict(counts), f"{time.time() - start:.0f} s", flush=True)
+        if k % 100 < several:
+            print(k, dict(counts), f"{time.time() - start:.0f} s", flush=True)
             store()  # so that what was interrupted has told something
+            # Thousands of programs would take all memory mappings of a process.
+            jax.clear_caches()
     print(given.engine, what, dict(counts))
     store()
     return len(wrong) > 0
