@@ -1,8 +1,8 @@
 """Put the results of several seeds together: a table, a picture and all numbers.
 
 ``python examples/results.py out/a out/b ... --to docs/results/name`` reads what
-``yin_yang.py`` or ``mnist.py`` wrote to these folders, and writes ``name.md``,
-``name.png`` and ``name.json``. Accuracies are those of the final epoch.
+``yin_yang.py``, ``mnist.py`` or ``speech.py`` wrote to these folders, and writes
+``name.md``, ``name.png`` and ``name.json``. Accuracies are those of the final epoch.
 """
 
 from __future__ import annotations

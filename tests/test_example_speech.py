@@ -73,9 +73,9 @@ def test_time_constants_are_trained_and_biases_stay(example, whole_run):
     trained, config = load_evnn(out / "network.eventax", jax.random.PRNGKey(0))
     assert config["max_solver_time"] == 60.0
     hidden, readout = trained.neuron_model.submodels
-    shape = example.make_shape(8, 36, 9)
+    shape = example.make_shape(8, 72, 9)
     keywords = example.network_keywords(shape, 60.0, 2000)
-    times = jnp.full((2, 36, 4), 5.0)
+    times = jnp.full((2, 72, 4), 5.0)
     before = example.make_network(0, shape, keywords, times)
     assert hidden.log_tmem.shape == (8,)
     first = before.neuron_model.submodels[0]
@@ -100,16 +100,34 @@ def test_a_stopped_run_ends_with_the_same_numbers(example, folder, whole_run):
 
 
 def test_the_official_split_and_what_is_held_out(example):
-    whole = example.japanese_vowels(0)
-    assert whole.train.data.shape == (27, 12, 4)
-    assert whole.validation.data is whole.train.data
-    splits = example.japanese_vowels(1)
-    assert [len(part.labels) for part in splits] == [18, 9, 27]
-    np.testing.assert_array_equal(np.bincount(splits.train.labels), 2)
-    every = whole.train.data.reshape(3, 9, -1)  # those of a speaker along the first
-    np.testing.assert_array_equal(splits.validation.data.reshape(9, -1), every[0])
-    # In standard deviations of all frames to learn from.
-    assert abs(whole.train.data.mean()) < 0.3
+    whole = example.japanese_vowels(0, 0)
+    assert whole.train.data.shape == (108, 24, 4)  # with three times as many blends
+    every = whole.validation.data  # utterances to learn from
+    np.testing.assert_array_equal(whole.train.data[:27], every)
+    splits = example.japanese_vowels(1, 0)
+    assert [len(part.labels) for part in splits] == [72, 9, 27]
+    np.testing.assert_array_equal(np.bincount(splits.train.labels), 8)
+    # The first of each speaker.
+    np.testing.assert_array_equal(splits.validation.data, every[:9])
+    # In standard deviations of all frames to learn from; slopes after stretching.
+    assert abs(every[:, :12].mean()) < 0.3
+    np.testing.assert_allclose(every[:, 12:].std(axis=(0, 2)), 1.0, rtol=1e-5)
+    slopes = np.diff(every[:, :12])[..., 0] / every[:, 12:, 0]
+    np.testing.assert_allclose(slopes, slopes[:1].repeat(27, axis=0), rtol=1e-3)
+    # A blend lies between an utterance and another one of the same speaker.
+    own, blends = every, whole.train.data[27:54]
+    away = [own[k % 9 :: 9] - own[k] for k in range(27)]
+    for blend, one, others in zip(blends, own, away, strict=True):
+        part = [
+            np.sum((blend - one) * other) / max(np.sum(other**2), 1e-9)
+            for other in others
+        ]
+        errors = [
+            np.abs(blend - one - p * other).max()
+            for p, other in zip(part, others, strict=True)
+        ]
+        assert min(errors) < 1e-5
+        assert 0 <= part[np.argmin(errors)] <= 1
 
 
 def test_an_utterance_is_stretched_on_straight_lines(example):
@@ -122,9 +140,9 @@ def test_spikes_are_those_of_fields_that_like_the_value(example):
     times = np.asarray(example.vowel_spikes(values))
     assert times.shape == (36, 4)
     # The middle field likes 0 best, at the start of each frame; those at -2 and 2 are
-    # a deviation away, exp(-1/2) = 0.61: at 3.9 ms.
-    np.testing.assert_allclose(times[1], [0, 10, 20, 30], atol=1e-5)
-    np.testing.assert_allclose(times[0, 0], 10 * (1 - np.exp(-0.5)), rtol=1e-5)
+    # a deviation away, exp(-1/2) = 0.61: at 4.7 ms.
+    np.testing.assert_allclose(times[1], [0, 12, 24, 36], atol=1e-5)
+    np.testing.assert_allclose(times[0, 0], 12 * (1 - np.exp(-0.5)), rtol=1e-5)
 
 
 def test_a_delay_line_and_channels_that_move(example):
@@ -188,7 +206,7 @@ def test_files_of_shd(example, folder):
     ("flag", "value", "rule"),
     [
         ("--noise", "-1", "must be finite and not negative"),
-        ("--early", "0", "must be positive"),
+        ("--early", "0", "must be finite and positive"),
         ("--drop", "2", "must lie in 0..1"),
         ("--held-out", "-1", "must not be negative"),
     ],
@@ -202,4 +220,4 @@ def test_wrong_options_are_refused(example, flag, value, rule, capsys):
 def test_data_that_are_missing_are_named(example, monkeypatch):
     monkeypatch.setitem(sys.modules, "aeon.datasets", None)
     with pytest.raises(SystemExit, match=r"pip install eventax\[speech\]"):
-        example.japanese_vowels(0)
+        example.japanese_vowels(0, 0)
