@@ -234,7 +234,7 @@ def test_the_motion_has_a_derivative_up_to_infinity(name, dtype):
     def rate(x, dtype=dtype):
         neuron = build(model, dtype, **settings)
         rest = [jnp.ones(N, dtype)] * (1 if model is EIF else 2)
-        return neuron.slope(T, (x, *rest))[0]
+        return neuron._slope(T, (x, *rest))[0]
 
     infinity, h = (0.0, 1e-5) if model is EIF else (1.0, 1e-7)
     before = [rate(jnp.full(N, infinity - k * h), jnp.float64) for k in (0, 1)]
