@@ -152,7 +152,7 @@ def test_every_method_takes_lists(name, built):
     [
         slow("recurrent", "jax"),
         slow("delays", "jax"),
-        ("layers", "jax"),
+        slow("layers", "jax"),  # `make test` has it against differences, below
         slow("layers with delays", "jax"),
         ("recurrent", NATIVE),
         ("delays", NATIVE),
