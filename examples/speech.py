@@ -16,8 +16,9 @@ heart, samples of one class are blended, values are disturbed and spikes are los
 training.
 
 ``--shd TRAIN TEST`` takes files of Spiking Heidelberg Digits or Spiking Speech Commands
-(HDF5) instead, with the recipe of that paper: a delay line, ten copies of each channel
-30 ms after one another, channels shifted, and samples of one class blended.
+(HDF5) instead, with the recipe of that paper and of the programs beside it: a delay
+line (ten copies of each channel, 30 ms after one another), channels shifted, and
+samples of one class blended.
 
 Run ``python examples/speech.py``, ``--help`` lists the options.
 """
