@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("x64")
 T_END, DECAY = 40.0, 15.0
 START, END = 7.3, 22.1
 ENGINES = ["jax", *(["native"] if load() is not None else [])]
-# JAX compiles longest; what `make test` leaves to the native core differs in no other way.
+# JAX compiles longest: what both engines do alike `make test` leaves to the native one.
 FAST = [slow("jax"), "native"] if load() is not None else ["jax"]
 HIDDEN = {"thresh": 1.0, "tsyn": 5.0, "tmem": 20.0, "wmean": 2.0, "wlim": 3.0}
 HIDDEN |= {"bmean": 0.5, "blim": 0.5}
