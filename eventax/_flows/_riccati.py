@@ -99,7 +99,7 @@ class Riccati(AbstractFlow):
         """The flow of a given relative error per step, default by precision."""
         single = jnp.finfo(dtype).bits <= 32
         if tolerance is None:
-            tolerance = 2e-6 if single else 1e-9
+            tolerance = 1e-6 if single else 1e-9
         check_static("flow_tolerance", tolerance)
         if not 0 < tolerance < 1:
             raise ValueError(

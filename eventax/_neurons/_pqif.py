@@ -46,7 +46,7 @@ class PQIF(AbstractQIF):
         dtype: floating-point type.
         wmean: mean of the weights, default as `positive_weights` says.
         bmean: mean of the biases, default as `positive_bias` says.
-        flow_tolerance: relative error allowed per segment, default 2e-6 in float32 and
+        flow_tolerance: relative error allowed per segment, default 1e-6 in float32 and
             1e-9 in float64.
 
     Trainable leaves: `weights` (N+M, N), `ic` (N,), and `log_tmem` and `log_tsyn`, (1,)

@@ -109,7 +109,7 @@ class QIF(AbstractQIF):
         fan_in_mode: scale of drawn weights: "linear" for 1/fan-in, "sqrt" for
             1/√fan-in, None for 1.
         dtype: floating-point type.
-        flow_tolerance: relative error allowed per segment, default 2e-6 in float32 and
+        flow_tolerance: relative error allowed per segment, default 1e-6 in float32 and
             1e-9 in float64.
 
     Trainable leaves: `weights` (N+M, N) and `ic` (N,).
