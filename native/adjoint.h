@@ -77,8 +77,8 @@ class BlockBack {
     if (by_integral_)
       for (const int lane : meter.lanes())
         is_read_[static_cast<std::size_t>(story.block->population_of[lane])] = 1;
-    const int top = last_pass(any_observed);
-    if (top < 0) return;
+    top_ = last_pass(any_observed);
+    if (top_ < 0) return;
     bool needs = reading_ == Reading::kHighest || (any_observed && wish.observations);
     for (const auto& p : story.block->populations)
       needs |= p->needs_states(wish.trains);
@@ -87,8 +87,8 @@ class BlockBack {
     owed_.assign(width, 0.0);
     event_time_.assign(story.events.size() + 1, 0.0);
     if (reading_ == Reading::kHighest) add_peak_times();
-    set_modes(top);
-    for (int p = top; p >= 0; p--) {
+    set_modes();
+    for (int p = top_; p >= 0; p--) {
       pass(p);
       if (p == 0) break;
       const Event& e = story.events[static_cast<std::size_t>(p) - 1];
@@ -106,7 +106,7 @@ class BlockBack {
   }
 
  private:
-  // The last pass with anything to tell, -1 if there is none.
+  // -1 if there is none.
   int last_pass(bool any_observed) const {
     int top = -1;
     const auto& cotangents = times_.spikes[b_];
@@ -126,18 +126,18 @@ class BlockBack {
     return top;
   }
 
-  // Who pauses at the end of pass `top`.
-  void set_modes(int top) {
+  // Who pauses at the end of the last pass.
+  void set_modes() {
     if (!story_.block->pauses) return;
     const auto& spikes = *story_.spikes;
-    const int last = story_.plan->cyclic ? top - 1 : top;
+    const int last = story_.plan->cyclic ? top_ - 1 : top_;
     for (const Spike& s : spikes)
       if (s.seq <= last) states_.set_mode(s.lane, states_.after_spike(s.lane));
     std::vector<int> of_lane(static_cast<std::size_t>(story_.plan->width), -1);
     for (std::size_t j = 0; j < spikes.size(); j++)
       if (spikes[j].seq <= last) of_lane[spikes[j].lane] = static_cast<int>(j);
     for (const Wake& w : *story_.wakes)
-      if (w.seq <= top && of_lane[spikes[w.spike].lane] == w.spike)
+      if (w.seq <= top_ && of_lane[spikes[w.spike].lane] == w.spike)
         states_.set_mode(spikes[w.spike].lane,
                          states_.after_wake(spikes[w.spike].lane));
   }
@@ -166,8 +166,10 @@ class BlockBack {
       for (const Local& l : locals_) read_now_[l.lane] = 0;
       read = &read_now_;
     }
+    // Of what comes after the last pass only readouts tell.
+    const bool silent = p == top_ && reading_ == Reading::kNone;
     const auto& populations = story_.block->populations;
-    for (std::size_t q = 0; q < populations.size(); q++)
+    for (std::size_t q = 0; q < populations.size() && !silent; q++)
       populations[q]->go_back(states_.lanes(), a_, h, at, gauge,
                               !is_read_[q] ? nullptr
                               : read       ? read->data()
@@ -459,6 +461,7 @@ class BlockBack {
   TimeCotangents& times_;
   LaneStates states_;
   Reading reading_;
+  int top_ = -1;  // the last pass with anything to tell
   const Meter& meter_;
   Columns columns_;
   Adjoints a_{};

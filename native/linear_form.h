@@ -25,23 +25,22 @@ class LinearForm final : public Population {
     }
     for (int k = 0; k < size; k++) blur_ = std::max(blur_, 10 * allowed_ * tau_m(k));
     allowed_ = std::pow(allowed_, 5.0 / 7);
+    per_allowed_ = 1 / allowed_;
   }
 
   bool scan(const Lanes& l, double h, const double* row) const override {
     if (row) receive(l, row);
-    const int f = first();
-    double* may = l.may + f;
-    for (int k = 0; k < width(); k++) may[k] = l.awake[f + k] > 0 ? l.x[f + k] - 1 : -1;
-    move(l, h, may, l.awake + f);
-    return note_signs(may, width(), l.flags + f / kVector);
+    double* may = l.may + first();
+    move<true>(l, h);
+    return note_signs(may, width(), l.flags + first() / kVector);
   }
-  void go(const Lanes& l, double h) const override { move(l, h, nullptr, nullptr); }
+  void go(const Lanes& l, double h) const override { move<false>(l, h); }
   void receive(const Lanes& l, const double* row) const override {
     const int f = first();
     for (int k = f; k < f + width(); k++) l.y[k] += row[k] * l.hears[k];
   }
   bool may_fire(int k, State s, double h) const override {
-    return s.x >= 1 || crossing(k, s, h) < kInf;
+    return s.x >= 1 || approach(k, s, h).end.x >= 1;
   }
 
   State after(int k, State s, double h, Mode mode) const override {
@@ -59,20 +58,12 @@ class LinearForm final : public Population {
   using Population::crossing;
   double crossing(int k, State s, double h, State&, bool&) const override {
     if (s.x >= 1) return 0;
-    if (!(h > 0)) return kInf;
-    const int n = steps(k, s, h);
-    if (n == 0) return kInf;
-    const double length = h / n;
-    const qif::Step step = step_of(k, length);
-    for (int j = 0; j < n; j++) {
-      const double end = qif::advanced(step, constant(k), s.x, s.y);
-      if (end >= 1) return std::min(j * length + within(k, s, length, end), h);
-      s = {end, s.y * step.kept};
-    }
-    return kInf;
+    const Approach a = approach(k, s, h);
+    if (!(a.end.x >= 1)) return kInf;
+    return std::min(a.gone + within(k, a.start, a.length, a.end), h);
   }
   double guess(int k, State s, double h) const override {
-    const double w = wait(k, s.x, s.y);
+    const double w = wait(k, s).time;
     return w < h ? w : h;
   }
   double gap(int, State s) const override { return s.x - 1; }
@@ -94,6 +85,7 @@ class LinearForm final : public Population {
                const Gauge&, const double*, bool trains) const override {
     if (h <= 0) return;
     const int f = first(), w = width();
+    const bool plain = uniform_ && !trains && !pause().ever;
     const auto [n, shared] = pace(*start, h);
     // States at the start of each step.
     thread_local std::vector<double> kept;
@@ -111,7 +103,7 @@ class LinearForm final : public Population {
       const double* __restrict y = x + w;
       double* __restrict lx = a.lx + f, * __restrict ly = a.ly + f, * __restrict bias = a.bias + f, * __restrict by_1 = a.tau_1 + f, * __restrict by_2 = a.tau_2 + f;
       const double *free_x = l.free_x + f, *free_y = l.free_y + f;
-      if (uniform_ && !trains && !pause().ever) {
+      if (plain) {
         all_back(w, shared, &c_[Qif::kConstant * w], x, y, lx, ly, bias);
         continue;
       }
@@ -119,8 +111,8 @@ class LinearForm final : public Population {
         const qif::Step s = uniform_ ? shared : step_of(k, h / n);
         const double r = h / n / tau_s(k);
         const double mx = free_x[k] > 0 ? lx[k] : 0, my = free_y[k] > 0 ? ly[k] : 0;
-        const qif::Back b =
-            qif::step_back(s, constant(k), x[k], y[k], mx, my, r, trains);
+        const qif::Back b = qif::step_back(s, qif::magnus(s, constant(k), y[k]),
+                                           constant(k), x[k], y[k], mx, my, r, trains);
         bias[k] += b.by_constant;
         by_1[k] -= b.by_c * s.c / tau_m(k);
         by_2[k] -= b.by_r * r / tau_s(k);
@@ -164,7 +156,8 @@ class LinearForm final : public Population {
     for (int j = n - 1; j >= 0; j--) {
       const double mx = mode.hold_x ? 0 : l.x, my = mode.hold_y ? 0 : l.y;
       const qif::Back b =
-          qif::step_back(step, constant(k), kept[j].x, kept[j].y, mx, my, r, trains);
+          qif::step_back(step, qif::magnus(step, constant(k), kept[j].y), constant(k),
+                         kept[j].x, kept[j].y, mx, my, r, trains);
       a.bias[first() + k] += b.by_constant;
       a.tau_1[first() + k] -= b.by_c * step.c / tau_m(k);
       a.tau_2[first() + k] -= b.by_r * r / tau_s(k);
@@ -197,32 +190,6 @@ class LinearForm final : public Population {
                         h / c_[Qif::kTauS * width() + k]);
   }
 
-  // Loops of their own over plain arrays, so that the compiler sees that they are
-  // apart.
-  static void all_back(int n, const qif::Step& step, const double* __restrict constant,
-                       const double* __restrict x, const double* __restrict y,
-                       double* __restrict lx, double* __restrict ly,
-                       double* __restrict bias) {
-    const qif::Step s = step;
-    for (int k = 0; k < n; k++) {
-      const qif::Back b =
-          qif::step_back(s, constant[k], x[k], y[k], lx[k], ly[k], 0, false);
-      bias[k] += b.by_constant;
-      lx[k] = b.lx;
-      ly[k] = b.ly;
-    }
-  }
-  static void all_on(int n, const qif::Step& step, const double* __restrict constant,
-                     const double* __restrict x, const double* __restrict y,
-                     const double* __restrict free_x, const double* __restrict free_y,
-                     double* __restrict x_end, double* __restrict y_end) {
-    const qif::Step s = step;
-    for (int k = 0; k < n; k++) {
-      const double end = qif::advanced(s, constant[k], x[k], y[k]);
-      x_end[k] = free_x[k] > 0 ? end : x[k];
-      y_end[k] = free_y[k] > 0 ? y[k] * s.kept : y[k];
-    }
-  }
   // What asks for more than one step. Of padding it is least.
   static EVENTAX_INLINE double drive_of(double constant, double y) {
     return std::fabs(constant + 0.25) + std::fabs(y) + 0.25;
@@ -233,71 +200,71 @@ class LinearForm final : public Population {
     return w * (ly / tau_s(k) - lx * q * q / tau_m(k));
   }
 
-  // How many steps a way of length h takes: their error stays at what is allowed, and q
-  // has one zero at most in each.
-  int steps(int k, State s, double h) const {
-    const double drive = drive_of(constant(k), s.y);
-    const double most =
-        std::min(std::min(tau_m(k) / std::sqrt(drive), 2 * tau_s(k)), h);
-    return count(h, most, qif::magnus(step_of(k, most), constant(k), s.y).error);
+  // What a step lacks: more than 1 where the error is above what is allowed, or where q
+  // might have two zeros; of a step of half that length it is a sixteenth at most. The
+  // fourth-order part of Omega is an error of order 5; the error of Omega itself, of
+  // order 7, is taken as its power 7/5.
+  static EVENTAX_INLINE double lack(const qif::Step& s, const qif::Magnus& m,
+                                    double constant, double y, double per_allowed) {
+    const double turn = drive_of(constant, y) * s.c * s.c;
+    const double error = m.error * per_allowed;
+    return turn * turn > error ? turn * turn : error;
   }
-  // Of everybody, with what a step does where all have the same time constants.
+  double lack(int k, double y, double h) const {
+    const qif::Step step = step_of(k, h);
+    return lack(step, qif::magnus(step, constant(k), y), constant(k), y, per_allowed_);
+  }
+
+  // How many steps a way of length h takes, of one neuron and of everybody, the latter
+  // with what a step does where all have the same time constants. 0 if no number of
+  // steps can follow: the state is NaN then, which ends the simulation with an error.
+  int steps(int k, State s, double h) const {
+    return count(h, 2 * tau_s(k), [&](double step) { return lack(k, s.y, step); });
+  }
   struct Pace {
     int n;
     qif::Step step;
   };
   Pace pace(const Lanes& l, double h) const {
     const double *constants = &c_[Qif::kConstant * width()], *y = l.y + first();
-    if (uniform_) {
-      // Most ways are one step: the error of that is asked for together with the drive.
-      const qif::Step whole = step_of(0, std::min(h, shortest_));
-      const auto [drive, fault] = largest_two(width(), [=](int k) {
-        return std::pair{drive_of(constants[k], y[k]),
-                         qif::magnus(whole, constants[k], y[k]).error};
+    if (!uniform_)
+      return {count(h, shortest_,
+                    [&](double length) {
+                      return largest(width(),
+                                     [&](int k) { return lack(k, y[k], length); });
+                    }),
+              {}};
+    double tried = 0;
+    qif::Step step{};
+    const int n = count(h, shortest_, [&](double length) {
+      tried = length;
+      step = step_of(0, length);
+      return largest(width(), [=, s = step, per_allowed = per_allowed_](int k) {
+        return lack(s, qif::magnus(s, constants[k], y[k]), constants[k], y[k],
+                    per_allowed);
       });
-      const double most = std::min(std::min(tau_m(0) / std::sqrt(drive), shortest_), h);
-      if (most == h && fault <= allowed_) return {1, whole};
-      const qif::Step step = step_of(0, most);
-      const double error = largest(
-          width(), [=](int k) { return qif::magnus(step, constants[k], y[k]).error; });
-      const int n = count(h, most, error);
-      return {n, most == h / n ? step : step_of(0, h / n)};
-    }
-    double most = std::min(shortest_, h);
-    for (int k = 0; k < size(); k++)
-      most = std::min(most, tau_m(k) / std::sqrt(drive_of(constant(k), y[k])));
-    const double error = largest(width(), [&](int k) {
-      return qif::magnus(step_of(k, most), constant(k), y[k]).error;
     });
-    return {count(h, most, error), {}};
+    return {n, n == 0 || tried == h / n ? step : step_of(0, h / n)};
   }
-  // The fourth-order part of Omega is an error of order 5; the error of Omega itself,
-  // of order 7, is taken as its power 7/5.
-  // 0 if no number of steps can follow: the state is NaN then, which ends the
-  // simulation with an error.
-  int count(double h, double most, double error) const {
+  template <class Lack>
+  static int count(double h, double longest, Lack lack) {
     if (!(h > 0)) return 1;
-    const auto enough = [&](double n) {
-      const double longer = n * most / h, square = longer * longer;
-      return error <= allowed_ * square * square * longer;
-    };
-    double n = std::ceil(h / most);
-    for (int more = 0; more < 8 && !enough(n); more++) n++;
-    if (!enough(n)) n = std::ceil(h / most * std::pow(error / allowed_, 0.2));
-    return n < 1e6 ? std::max(static_cast<int>(n), 1) : 0;
+    for (double n = std::ceil(h / longest); n < 1e6; n *= 4) {
+      const double more = std::sqrt(std::sqrt(lack(h / n)));
+      if (!(more > 4)) return static_cast<int>(std::ceil(n * std::max(more, 1.0)));
+    }
+    return 0;
   }
 
   // One step of everybody, from (x, y) to (x_end, y_end).
-  void stride(const Lanes& l, double h, const qif::Step& shared,
-              const double* __restrict x, const double* __restrict y,
-              double* __restrict x_end, double* __restrict y_end) const {
-    const int f = first();
-    const double *free_x = l.free_x + f, *free_y = l.free_y + f;
+  void stride(const Lanes& l, double h, const qif::Step& shared, const double* x,
+              const double* y, double* x_end, double* y_end) const {
     if (uniform_) {
-      all_on(width(), shared, &c_[Qif::kConstant * width()], x, y, free_x, free_y,
-             x_end, y_end);
+      one_step<false>(l, shared, x, y, x_end, y_end);
       return;
     }
+    const int f = first();
+    const double *free_x = l.free_x + f, *free_y = l.free_y + f;
     for (int k = 0; k < width(); k++) {
       const qif::Step s = step_of(k, h);
       const double end = qif::advanced(s, constant(k), x[k], y[k]);
@@ -306,17 +273,29 @@ class LinearForm final : public Population {
     }
   }
 
-  void move(const Lanes& l, double h, double* may, const double* awake) const {
+  // Everybody goes on for h; `kNote`: and notes who passes a spike.
+  template <bool kNote>
+  void move(const Lanes& l, double h) const {
     const int f = first(), w = width();
+    const double *x = l.x + f, *y = l.y + f, *awake = l.awake + f;
+    double* may = l.may + f;
+    if (uniform_ && h > 0 && h <= shortest_) {
+      // Most ways are one step. It is done, and asked whether it was enough.
+      if (one_step<kNote>(l, step_of(0, h), x, y, l.x_end + f, l.y_end + f)) return;
+    }
     const auto [n, shared] = h > 0 ? pace(l, h) : Pace{0, {}};
     if (n == 0) {
-      std::memcpy(l.x_end + f, l.x + f, w * sizeof(double));
-      std::memcpy(l.y_end + f, l.y + f, w * sizeof(double));
+      std::memcpy(l.x_end + f, x, w * sizeof(double));
+      std::memcpy(l.y_end + f, y, w * sizeof(double));
       if (h > 0) std::fill_n(l.x_end + f, size(), kNaN);
     }
+    const auto note = [&](auto passed) {
+      if (kNote)
+        for (int k = 0; k < w; k++) may[k] = awake[k] > 0 ? passed(k) : -1;
+    };
+    note([&](int k) { return x[k] - 1; });
     thread_local std::vector<double> now;
     now.resize(static_cast<std::size_t>(2) * w);
-    const double *x = l.x + f, *y = l.y + f;
     for (int j = 0; j < n; j++) {
       if (j > 0) {
         x = static_cast<double*>(
@@ -325,48 +304,128 @@ class LinearForm final : public Population {
             std::memcpy(now.data() + w, l.y_end + f, w * sizeof(double)));
       }
       stride(l, h / n, shared, x, y, l.x_end + f, l.y_end + f);
-      if (!may) continue;
-      for (int k = 0; k < w; k++) {
-        const double past = awake[k] > 0 ? l.x_end[f + k] - 1 : -1;
-        may[k] = past > may[k] ? past : may[k];
-      }
+      note([&](int k) { return std::max(may[k], l.x_end[f + k] - 1); });
     }
   }
 
-  // Time until a spike (negative if past), from the state near it; inf if far. If J
-  // were constant, q/p would be a tangent of it, which a Pade approximant inverts.
-  double wait(int k, double x, double y) const {
-    const double p = qif::p_of(x), q = qif::q_of(x);
-    if (!(p > 0)) return kInf;
-    const double ratio = q / p, bend = (constant(k) + y) * ratio * ratio;
-    if (!(bend > -0.9)) return kInf;
-    return tau_m(k) * ratio * (15 + 4 * bend) / (15 + 9 * bend);
+  // One step of everybody, in loops of their own over plain arrays, so that the
+  // compiler sees that they are apart. The first tells what one step lacks, less 1.
+  template <bool kNote>
+  static void all_on(int n, const qif::Step& step, double per_allowed,
+                     const double* __restrict constant, const double* __restrict x,
+                     const double* __restrict y, const double* __restrict free_x,
+                     const double* __restrict free_y, const double* __restrict awake,
+                     double* __restrict x_end, double* __restrict y_end,
+                     double* __restrict may, double* __restrict lacking) {
+    const qif::Step s = step;
+    for (int k = 0; k < n; k++) {
+      const qif::Magnus m = qif::magnus(s, constant[k], y[k]);
+      const double advanced = qif::advanced(m, x[k]);
+      const double end = free_x[k] > 0 ? advanced : x[k];
+      x_end[k] = end;
+      y_end[k] = free_y[k] > 0 ? y[k] * s.kept : y[k];
+      lacking[k] = lack(s, m, constant[k], y[k], per_allowed) - 1;
+      if (kNote) may[k] = awake[k] > 0 ? (x[k] > end ? x[k] : end) - 1 : -1;
+    }
+  }
+  static void all_back(int n, const qif::Step& step, const double* __restrict constant,
+                       const double* __restrict x, const double* __restrict y,
+                       double* __restrict lx, double* __restrict ly,
+                       double* __restrict bias) {
+    const qif::Step s = step;
+    for (int k = 0; k < n; k++) {
+      const qif::Back b =
+          qif::step_back(s, qif::magnus(s, constant[k], y[k]), constant[k], x[k], y[k],
+                         lx[k], ly[k], 0, false);
+      bias[k] += b.by_constant;
+      lx[k] = b.lx;
+      ly[k] = b.ly;
+    }
+  }
+  static double* scratch(int n) {
+    thread_local std::vector<double> numbers;
+    if (numbers.size() < static_cast<std::size_t>(n)) numbers.resize(n);
+    return numbers.data();
+  }
+
+  // Returns whether one step is enough.
+  template <bool kNote>
+  bool one_step(const Lanes& l, const qif::Step& step, const double* x, const double* y,
+                double* x_end, double* y_end) const {
+    const int f = first(), w = width();
+    double* lacking = scratch(w);
+    all_on<kNote>(w, step, per_allowed_, &c_[Qif::kConstant * w], x, y, l.free_x + f,
+                  l.free_y + f, l.awake + f, x_end, y_end, l.may + f, lacking);
+    return !any_not_negative(lacking, w);
+  }
+  // Where a way passes a spike: the step in which it does, or its last one.
+  struct Approach {
+    double gone, length;
+    State start, end;
+  };
+  Approach approach(int k, State s, double h) const {
+    if (!(h > 0)) return {0, 0, s, s};
+    const auto on = [&](const qif::Step& step, const qif::Magnus& m, State at) {
+      return State{qif::advanced(m, at.x), at.y * step.kept};
+    };
+    const qif::Step whole = step_of(k, h);
+    const qif::Magnus m = qif::magnus(whole, constant(k), s.y);
+    if (h <= 2 * tau_s(k) && !(lack(whole, m, constant(k), s.y, per_allowed_) > 1))
+      return {0, h, s, on(whole, m, s)};
+    const int n = steps(k, s, h);
+    if (n == 0) return {0, h, s, {kNaN, kNaN}};
+    const double length = h / n;
+    const qif::Step step = step_of(k, length);
+    for (int j = 0;; j++) {
+      const State end = on(step, qif::magnus(step, constant(k), s.y), s);
+      if (end.x >= 1 || j + 1 == n) return {j * length, length, s, end};
+      s = end;
+    }
+  }
+
+  // Time until a spike (negative if past), from the state near it; inf if far. With J
+  // constant q/p would be a tangent of it, which a Pade approximant inverts. Then what
+  // the decay of the current does to it, in first order; `error` bounds what is left.
+  struct Wait {
+    double time, error;
+  };
+  Wait wait(int k, State s) const {
+    if (!(s.x > 0 && s.x < 2)) return {kInf, kInf};
+    const double ratio = qif::q_of(s.x) / qif::p_of(s.x), square = ratio * ratio,
+                 j = constant(k) + s.y;
+    const double bend = j * square;
+    if (!(bend > -0.9)) return {kInf, kInf};
+    const double decays = tau_m(k) / tau_s(k);
+    const double still = ratio * (15 + 4 * bend) / (15 + 9 * bend);
+    const double late = decays * s.y * square * square / 12;
+    const double scale =
+        square * (1 + decays * decays + std::fabs(constant(k)) + std::fabs(s.y));
+    return {tau_m(k) * (still + late), tau_m(k) * std::fabs(ratio) * scale * scale};
   }
 
   // When a step from s of length h, which ends past a spike, passes it.
-  double within(int k, State s, double h, double end) const {
-    double low = 0, high = h, x = end, y = s.y * step_of(k, h).kept, t = h;
-    const double near = 1e-9 * tau_m(k);
+  double within(int k, State s, double h, State end) const {
+    double low = 0, high = h, t = h;
+    const double near = 1e-16 * tau_m(k);
     for (int j = 0; j < 60; j++) {
-      const double left = wait(k, x, y);
-      if (std::fabs(left) < near) return std::min(std::max(t + left, 0.0), h);
-      if (x >= 1)
+      const Wait left = wait(k, end);
+      if (left.error < near) return std::min(std::max(t + left.time, 0.0), h);
+      if (end.x >= 1)
         high = t;
       else
         low = t;
-      const double next = t + left;
+      const double next = t + left.time;
       t = next > low && next < high ? next : 0.5 * (low + high);
       if (high - low <= 2 * kEpsilon * high) return t;
       const qif::Step step = step_of(k, t);
-      x = qif::advanced(step, constant(k), s.x, s.y);
-      y = s.y * step.kept;
+      end = {qif::advanced(step, constant(k), s.x, s.y), s.y * step.kept};
     }
     return t;
   }
 
   std::vector<double> c_;
   bool uniform_ = true;
-  double shortest_ = kInf, allowed_ = 1, blur_ = 0;
+  double shortest_ = kInf, allowed_ = 1, per_allowed_ = 1, blur_ = 0;
 };
 
 }  // namespace eventax

@@ -14,24 +14,20 @@ namespace eventax {
 
 constexpr int kVector = 8;  // lanes are padded to full vectors of doubles
 
-// The largest of 0 and each of numbers(k), a pair, for all lanes k, in partial maxima:
-// of one maximum that goes from lane to lane not every compiler makes a loop over
-// vectors.
-template <class Numbers>
-EVENTAX_INLINE std::pair<double, double> largest_two(int width, Numbers numbers) {
-  double most[kVector] = {}, other[kVector] = {};
-  for (int first = 0; first < width; first += kVector)
-    for (int k = 0; k < kVector; k++) {
-      const auto [a, b] = numbers(first + k);
-      most[k] = a > most[k] ? a : most[k];
-      other[k] = b > other[k] ? b : other[k];
-    }
-  return {*std::max_element(most, most + kVector),
-          *std::max_element(other, other + kVector)};
-}
+// The largest of 0 and each of number(k), for all lanes k, in partial maxima: of one
+// maximum that goes from lane to lane not every compiler makes a loop over vectors.
 template <class Number>
 EVENTAX_INLINE double largest(int width, Number number) {
-  return largest_two(width, [=](int k) { return std::pair{number(k), 0.0}; }).first;
+  double most[kVector] = {};
+  for (int first = 0; first < width; first += kVector)
+    for (int k = 0; k < kVector; k++) {
+      const double a = number(first + k);
+      most[k] = a > most[k] ? a : most[k];
+    }
+  for (int half = kVector / 2; half > 0; half /= 2)
+    for (int k = 0; k < half; k++)
+      most[k] = most[k + half] > most[k] ? most[k + half] : most[k];
+  return most[0];
 }
 
 // What is known of one neuron between events, and its adjoint.

@@ -36,6 +36,12 @@ inline bool note_signs(const double* v, int n, std::uint8_t* bits) {
   return any != 0;
 }
 
+inline bool any_not_negative(const double* v, int n) {
+  unsigned any = 0;
+  for (int k = 0; k < n; k += 8) any |= not_negative(v + k);
+  return any != 0;
+}
+
 // Calls take(k) for each set bit, in ascending order.
 template <class Take>
 void each_set(std::uint8_t bits, Take take) {

@@ -111,8 +111,7 @@ EVENTAX_INLINE double x_of(double p, double q) {
   return (p - past) / (std::fabs(p) + std::fabs(q));
 }
 
-EVENTAX_INLINE double advanced(const Step& s, double constant, double x, double i) {
-  const Magnus m = magnus(s, constant, i);
+EVENTAX_INLINE double advanced(const Magnus& m, double x) {
   const double square = mul_add(m.x, m.x, -m.y * m.w);
   const double cosh = cosh_of(square), sinh = sinh_of(square);
   const double p = p_of(x), q = q_of(x);
@@ -120,13 +119,16 @@ EVENTAX_INLINE double advanced(const Step& s, double constant, double x, double 
               mul_add(-sinh, mul_add(m.w, p, m.x * q), cosh * q));
 }
 
+EVENTAX_INLINE double advanced(const Step& s, double constant, double x, double i) {
+  return advanced(magnus(s, constant, i), x);
+}
+
 // Derivatives of such a step, backwards: of (lx, ly) at its end, those at its start.
 struct Back {
   double lx, ly, by_constant, by_c, by_r;
 };
-EVENTAX_INLINE Back step_back(const Step& s, double constant, double x, double i,
-                              double lx, double ly, double r, bool trains) {
-  const Magnus m = magnus(s, constant, i);
+EVENTAX_INLINE Back step_back(const Step& s, const Magnus& m, double constant, double x,
+                              double i, double lx, double ly, double r, bool trains) {
   const double square = mul_add(m.x, m.x, -m.y * m.w);
   const double cosh = cosh_of(square), sinh = sinh_of(square);
   const double p = p_of(x), q = q_of(x);
