@@ -53,25 +53,34 @@ struct Wish {
 
 class BlockBack {
  public:
+  explicit BlockBack(const BlockPlan& plan)
+      : states_(plan),
+        columns_(2, plan.width),
+        lx_(columns_.take()),
+        ly_(columns_.take()) {}
+
+  // Goes back through a sample, and keeps its memory from one to the next.
   // `observed(index, neuron, column)` are cotangents of observed states, `read` those
   // of readouts by lane.
   template <class Observed>
-  BlockBack(const Story& story, int b, const Wish& wish, const Meter& meter,
-            const std::vector<double>& read, const Observed& observed,
-            bool any_observed, BlockGradient& gradient, TimeCotangents& times)
-      : story_(story),
-        b_(b),
-        wish_(wish),
-        read_(read),
-        gradient_(gradient),
-        times_(times),
-        states_(*story.plan, *story.block),
-        reading_(meter.on() ? meter.reading() : Reading::kNone),
-        meter_(meter),
-        columns_(2, story.plan->width) {
+  void run(const Story& story, int b, const Wish& wish, const Meter& meter,
+           const std::vector<double>& read, const Observed& observed, bool any_observed,
+           BlockGradient& gradient, TimeCotangents& times) {
+    story_ = &story;
+    b_ = static_cast<std::size_t>(b);
+    wish_ = &wish;
+    read_ = &read;
+    gradient_ = &gradient;
+    times_ = &times;
+    meter_ = &meter;
+    states_.start(*story.block);
+    reading_ = meter.on() ? meter.reading() : Reading::kNone;
+    replay_.reset();
+    late_.clear();
     const std::size_t width = static_cast<std::size_t>(story.plan->width);
-    a_ = {columns_.take(), columns_.take(), gradient.bias.data(), gradient.tau_1.data(),
-          gradient.tau_2.data()};
+    std::fill_n(lx_, width, 0.0);
+    std::fill_n(ly_, width, 0.0);
+    a_ = {lx_, ly_, gradient.bias.data(), gradient.tau_1.data(), gradient.tau_2.data()};
     by_integral_ = reading_ == Reading::kIntegral ? read.data() : nullptr;
     is_read_.assign(story.block->populations.size(), 0);
     if (by_integral_)
@@ -109,17 +118,17 @@ class BlockBack {
   // -1 if there is none.
   int last_pass(bool any_observed) const {
     int top = -1;
-    const auto& cotangents = times_.spikes[b_];
-    const auto& spikes = *story_.spikes;
+    const auto& cotangents = times_->spikes[b_];
+    const auto& spikes = *story_->spikes;
     for (std::size_t j = spikes.size(); j-- > 0;)
       if (cotangents[j] != 0) {
-        top = spikes[j].seq + (story_.plan->cyclic ? 1 : 0);
+        top = spikes[j].seq + (story_->plan->cyclic ? 1 : 0);
         break;
       }
-    if (reading_ != Reading::kNone) return story_.passes() - 1;
+    if (reading_ != Reading::kNone) return story_->passes() - 1;
     if (!any_observed) return top;
-    for (int p = story_.passes() - 1; p > top; p--) {
-      const Event& e = story_.events[static_cast<std::size_t>(p) - 1];
+    for (int p = story_->passes() - 1; p > top; p--) {
+      const Event& e = story_->events[static_cast<std::size_t>(p) - 1];
       if (e.spike < 0 && e.arrival.source == kObservation) return p;
       if (p == 1) break;
     }
@@ -128,15 +137,15 @@ class BlockBack {
 
   // Who pauses at the end of the last pass.
   void set_modes() {
-    if (!story_.block->pauses) return;
-    const auto& spikes = *story_.spikes;
-    const int last = story_.plan->cyclic ? top_ - 1 : top_;
+    if (!story_->block->pauses) return;
+    const auto& spikes = *story_->spikes;
+    const int last = story_->plan->cyclic ? top_ - 1 : top_;
     for (const Spike& s : spikes)
       if (s.seq <= last) states_.set_mode(s.lane, states_.after_spike(s.lane));
-    std::vector<int> of_lane(static_cast<std::size_t>(story_.plan->width), -1);
+    std::vector<int> of_lane(static_cast<std::size_t>(story_->plan->width), -1);
     for (std::size_t j = 0; j < spikes.size(); j++)
       if (spikes[j].seq <= last) of_lane[spikes[j].lane] = static_cast<int>(j);
-    for (const Wake& w : *story_.wakes)
+    for (const Wake& w : *story_->wakes)
       if (w.seq <= top_ && of_lane[spikes[w.spike].lane] == w.spike)
         states_.set_mode(spikes[w.spike].lane,
                          states_.after_wake(spikes[w.spike].lane));
@@ -146,9 +155,9 @@ class BlockBack {
 
   // Everybody goes back from the end of pass p to its start.
   void pass(int p) {
-    const double start = story_.start_of(p), end = story_.end_of(p), h = end - start;
+    const double start = story_->start_of(p), end = story_->end_of(p), h = end - start;
     const Lanes* at = states_at(p);
-    locals_of(story_, p, locals_);
+    locals_of(*story_, p, locals_);
     if (reading_ == Reading::kHighest) add_peaks(p);
     if (h == 0 && locals_.empty()) return;
     kept_.clear();
@@ -159,22 +168,22 @@ class BlockBack {
         // What the loop over everybody does to them does not count.
         a_.lx[lane] = a_.ly[lane] = 0;
       }
-    const Gauge gauge = meter_.gauge(start);
+    const Gauge gauge = meter_->gauge(start);
     std::vector<double>* read = nullptr;
     if (by_integral_ && !locals_.empty()) {
-      read_now_ = read_;
+      read_now_ = *read_;
       for (const Local& l : locals_) read_now_[l.lane] = 0;
       read = &read_now_;
     }
     // Of what comes after the last pass only readouts tell.
     const bool silent = p == top_ && reading_ == Reading::kNone;
-    const auto& populations = story_.block->populations;
+    const auto& populations = story_->block->populations;
     for (std::size_t q = 0; q < populations.size() && !silent; q++)
       populations[q]->go_back(states_.lanes(), a_, h, at, gauge,
                               !is_read_[q] ? nullptr
                               : read       ? read->data()
                                            : by_integral_,
-                              wish_.trains);
+                              wish_->trains);
     std::size_t number = 0;
     for (std::size_t j = 0; j < locals_.size();) {
       std::size_t until = j;
@@ -189,9 +198,9 @@ class BlockBack {
     const Meter& found = replay_->meter();
     for (const int lane : found.lanes()) {
       const Peak& peak = found.peak(lane);
-      if (peak.where != Peak::kEnd || read_[lane] == 0) continue;
-      const double by_time = read_[lane] * peak.slope;
-      locals_of(story_, peak.pass, locals_);
+      if (peak.where != Peak::kEnd || (*read_)[lane] == 0) continue;
+      const double by_time = (*read_)[lane] * peak.slope;
+      locals_of(*story_, peak.pass, locals_);
       int part = 0;
       const Local* own = nullptr;
       for (const Local& l : locals_)
@@ -199,7 +208,7 @@ class BlockBack {
       if (!own)
         moves_with(peak.pass, lane, by_time);
       else if (own->spike >= 0)
-        times_.spikes[b_][static_cast<std::size_t>(own->spike)] += by_time;
+        times_->spikes[b_][static_cast<std::size_t>(own->spike)] += by_time;
     }
   }
 
@@ -208,7 +217,7 @@ class BlockBack {
     const std::size_t n = locals_.size();
     const Meter& found = replay_->meter();
     for (const int lane : found.lanes()) {
-      if (found.peak(lane).pass != p || read_[lane] == 0) continue;
+      if (found.peak(lane).pass != p || (*read_)[lane] == 0) continue;
       bool known = false;
       for (std::size_t j = 0; j < n; j++) known |= locals_[j].lane == lane;
       if (!known) locals_.push_back({lane, -1, 0, -1, -1, {}});
@@ -219,8 +228,8 @@ class BlockBack {
   // locals_[from].
   void lane_back(int p, std::size_t from, std::size_t until, State l, const Lanes* at) {
     const int lane = locals_[from].lane;
-    const double start = story_.start_of(p);
-    double t = story_.end_of(p);
+    const double start = story_->start_of(p);
+    double t = story_->end_of(p);
     const bool none = locals_[from].key < 0;
     for (std::size_t j = none ? from : until; j-- > from;) {
       const Local& e = locals_[j];
@@ -229,7 +238,7 @@ class BlockBack {
       if (e.spike >= 0)
         spike_back(e.spike, l, 0);
       else
-        wake_back(lane, (*story_.wakes)[e.wake], l);
+        wake_back(lane, (*story_->wakes)[e.wake], l);
     }
     const State s = at ? State{at->x[lane], at->y[lane]} : State{};
     way_back(p, 0, lane, s, start, t, l);
@@ -243,30 +252,30 @@ class BlockBack {
     const Population& q = states_.of(lane);
     const int k = states_.within(lane);
     const Mode mode = states_.mode_of(lane, states_.mode(lane));
-    const double by_integral = by_integral_ ? read_[lane] : 0;
+    const double by_integral = by_integral_ ? (*read_)[lane] : 0;
     const auto go = [&](State at, double t, double h) {
-      q.lane_back(k, at, h, mode, l, a_, meter_.gauge(t), by_integral, wish_.trains);
+      q.lane_back(k, at, h, mode, l, a_, meter_->gauge(t), by_integral, wish_->trains);
     };
     if (reading_ != Reading::kHighest) {
       go(s, from, to - from);
       return from;
     }
     const Peak& peak = replay_->meter().peak(lane);
-    const bool here = peak.pass == p && peak.part == part && read_[lane] != 0;
+    const bool here = peak.pass == p && peak.part == part && (*read_)[lane] != 0;
     if (!here) {
       go(s, from, to - from);
     } else if (peak.where == Peak::kInside) {
       go(q.after(k, s, peak.offset, mode), from + peak.offset, to - from - peak.offset);
-      l.x += read_[lane];
+      l.x += (*read_)[lane];
       go(s, from, peak.offset);
     } else if (peak.where == Peak::kEnd) {
-      l.x += read_[lane];
+      l.x += (*read_)[lane];
       go(s, from, to - from);
     } else {
       go(s, from, to - from);
-      l.x += read_[lane];
+      l.x += (*read_)[lane];
       // As if the state after the event were observed a moment later.
-      const double by_time = mode.hold_x ? 0 : read_[lane] * q.slope(k, s).x;
+      const double by_time = mode.hold_x ? 0 : (*read_)[lane] * q.slope(k, s).x;
       if (part > 0)
         owed_[lane] += by_time;
       else if (p > 0)
@@ -278,7 +287,7 @@ class BlockBack {
   // Something of a lane moves with the time of an event, and so with its own delay.
   void moves_with(int event, int lane, double time) {
     event_time_[static_cast<std::size_t>(event)] += time;
-    if (!gradient_.delays.empty()) late_.push_back({event, lane, time});
+    if (!gradient_->delays.empty()) late_.push_back({event, lane, time});
   }
 
   static State masked(State slope, const Mode& mode) {
@@ -288,7 +297,7 @@ class BlockBack {
   // The adjoint of lane l through its own spike; `by_time` is what others add to the
   // cotangent of its time.
   void spike_back(int number, State& l, double by_time) {
-    const Spike& s = (*story_.spikes)[static_cast<std::size_t>(number)];
+    const Spike& s = (*story_->spikes)[static_cast<std::size_t>(number)];
     const Population& q = states_.of(s.lane);
     const int k = states_.within(s.lane);
     const Mode mode = states_.mode_of(s.lane, states_.mode(s.lane));
@@ -297,13 +306,13 @@ class BlockBack {
                 slope_after = masked(q.slope(k, after), mode);
     const State through = q.fired_back(k, before, l);
     double time =
-        times_.spikes[b_][static_cast<std::size_t>(number)] + by_time + owed_[s.lane];
+        times_->spikes[b_][static_cast<std::size_t>(number)] + by_time + owed_[s.lane];
     owed_[s.lane] = 0;
     time += through.x * slope.x + through.y * slope.y - l.x * slope_after.x -
             l.y * slope_after.y;
     // What an integral gains by a later reset.
     if (by_integral_)
-      time += read_[s.lane] * meter_.gauge(s.t).weight * (before.x - after.x);
+      time += (*read_)[s.lane] * meter_->gauge(s.t).weight * (before.x - after.x);
     l = through;
     states_.set_mode(s.lane, 0);
     if (s.cause == kCrossing) {
@@ -331,17 +340,17 @@ class BlockBack {
   }
 
   double deliver_back(int p, int row, const std::vector<int>* lanes, bool timed) {
-    const std::size_t width = static_cast<std::size_t>(story_.plan->width);
+    const std::size_t width = static_cast<std::size_t>(story_->plan->width);
     const std::size_t offset = static_cast<std::size_t>(row) * width;
-    const double* w = &story_.block->weights[offset];
-    double* g = &gradient_.weights[offset];
-    double* by_delay = gradient_.delays.empty() ? nullptr : &gradient_.delays[offset];
+    const double* w = &story_->block->weights[offset];
+    double* g = &gradient_->weights[offset];
+    double* by_delay = gradient_->delays.empty() ? nullptr : &gradient_->delays[offset];
     const Lanes* at = states_at(p);
-    double time = by_integral_ && story_.block->jumps
-                      ? jumps_back(story_.start_of(p), w, lanes, by_delay)
+    double time = by_integral_ && story_->block->jumps
+                      ? jumps_back(story_->start_of(p), w, lanes, by_delay)
                       : 0;
     if (!lanes) {
-      for (const auto& q : story_.block->populations)
+      for (const auto& q : story_->block->populations)
         time += q->arrival_back(states_.lanes(), a_, at, w, g, timed, by_delay);
       return time;
     }
@@ -359,14 +368,14 @@ class BlockBack {
   // What integrals of potentials that jump lose by a later arrival.
   double jumps_back(double t, const double* w, const std::vector<int>* lanes,
                     double* by_delay) {
-    const double weight = meter_.gauge(t).weight;
+    const double weight = meter_->gauge(t).weight;
     double time = 0;
-    for (const int lane : meter_.lanes()) {
-      if (states_.lanes().hears[lane] == 0 || read_[lane] == 0) continue;
+    for (const int lane : meter_->lanes()) {
+      if (states_.lanes().hears[lane] == 0 || (*read_)[lane] == 0) continue;
       if (lanes && std::find(lanes->begin(), lanes->end(), lane) == lanes->end())
         continue;
       const State jump = states_.of(lane).received(states_.within(lane), {}, w[lane]);
-      const double by = -read_[lane] * weight * jump.x;
+      const double by = -(*read_)[lane] * weight * jump.x;
       if (by_delay) by_delay[lane] += by;
       time += by;
     }
@@ -379,7 +388,7 @@ class BlockBack {
     for (const Late& late : late_)
       if (late.event == event)
         gradient_
-            .delays[static_cast<std::size_t>(row * story_.plan->width + late.lane)] +=
+            ->delays[static_cast<std::size_t>(row * story_->plan->width + late.lane)] +=
             late.time;
     late_.erase(std::remove_if(late_.begin(), late_.end(),
                                [&](const Late& late) { return late.event == event; }),
@@ -387,24 +396,25 @@ class BlockBack {
   }
 
   void arrival(const Arrival& a, int p) {
-    const bool timed = a.source != kInput || wish_.inputs;
-    double time = deliver_back(p, a.row, lanes_of(story_, a), timed);
+    const bool timed = a.source != kInput || wish_->inputs;
+    double time = deliver_back(p, a.row, lanes_of(*story_, a), timed);
     time += event_time_[static_cast<std::size_t>(p) - 1];
     late_back(p - 1, a.row);
     const std::size_t index = static_cast<std::size_t>(a.index);
     if (a.source == kInput)
-      times_.inputs[index] += time;
+      times_->inputs[index] += time;
     else
-      times_.spikes[a.source == kOwn ? b_ : a.block][index] += time;
+      times_->spikes[a.source == kOwn ? b_ : a.block][index] += time;
   }
 
   void spike(const Event& e, int p) {
-    const Spike& s = (*story_.spikes)[static_cast<std::size_t>(e.spike)];
+    const Spike& s = (*story_->spikes)[static_cast<std::size_t>(e.spike)];
     double time = event_time_[static_cast<std::size_t>(p) - 1];
-    deliver_at_once(story_, s.neuron, s.t, [&](int row, const std::vector<int>* lanes) {
-      time += deliver_back(p, row, lanes, true);
-      late_back(p - 1, row);
-    });
+    deliver_at_once(*story_, s.neuron, s.t,
+                    [&](int row, const std::vector<int>* lanes) {
+                      time += deliver_back(p, row, lanes, true);
+                      late_back(p - 1, row);
+                    });
     State l{a_.lx[s.lane], a_.ly[s.lane]};
     spike_back(e.spike, l, time);
     a_.lx[s.lane] = l.x;
@@ -414,14 +424,14 @@ class BlockBack {
   template <class Observed>
   void observation(const Arrival& a, int p, const Observed& observed) {
     double time = event_time_[static_cast<std::size_t>(p) - 1];
-    const Lanes* at = wish_.observations ? states_at(p) : nullptr;
+    const Lanes* at = wish_->observations ? states_at(p) : nullptr;
     if (reading_ != Reading::kNone) {
-      time += window_back(a.index == kWindowStart, story_.start_of(p), at);
-      times_.observations[static_cast<std::size_t>(a.index)] += time;
+      time += window_back(a.index == kWindowStart, story_->start_of(p), at);
+      times_->observations[static_cast<std::size_t>(a.index)] += time;
       return;
     }
-    for (int lane = 0; lane < story_.plan->width; lane++) {
-      const int neuron = story_.plan->neurons[static_cast<std::size_t>(lane)];
+    for (int lane = 0; lane < story_->plan->width; lane++) {
+      const int neuron = story_->plan->neurons[static_cast<std::size_t>(lane)];
       if (neuron < 0) continue;
       const State by{observed(a.index, neuron, 0), observed(a.index, neuron, 1)};
       if (at) {
@@ -433,7 +443,7 @@ class BlockBack {
       a_.lx[lane] += by.x;
       a_.ly[lane] += by.y;
     }
-    times_.observations[static_cast<std::size_t>(a.index)] += time;
+    times_->observations[static_cast<std::size_t>(a.index)] += time;
   }
 
   // What integrals gain by a later end of their window, or lose by a later start,
@@ -441,8 +451,8 @@ class BlockBack {
   double window_back(bool starts, double t, const Lanes* at) {
     double time = 0;
     if (by_integral_ && at)
-      for (const int lane : meter_.lanes())
-        time += read_[lane] * meter_.gauge(t).weight * at->x[lane];
+      for (const int lane : meter_->lanes())
+        time += (*read_)[lane] * meter_->gauge(t).weight * at->x[lane];
     if (!starts) return time;
     by_integral_ = nullptr;
     return -time;
@@ -453,17 +463,18 @@ class BlockBack {
     double time;
   };
 
-  const Story& story_;
-  std::size_t b_;
-  const Wish& wish_;
-  const std::vector<double>& read_;
-  BlockGradient& gradient_;
-  TimeCotangents& times_;
+  const Story* story_ = nullptr;
+  std::size_t b_ = 0;
+  const Wish* wish_ = nullptr;
+  const std::vector<double>* read_ = nullptr;
+  BlockGradient* gradient_ = nullptr;
+  TimeCotangents* times_ = nullptr;
   LaneStates states_;
-  Reading reading_;
+  Reading reading_ = Reading::kNone;
   int top_ = -1;  // the last pass with anything to tell
-  const Meter& meter_;
+  const Meter* meter_ = nullptr;
   Columns columns_;
+  double *lx_, *ly_;
   Adjoints a_{};
   const double* by_integral_ = nullptr;
   std::vector<std::uint8_t> is_read_;  // by population

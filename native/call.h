@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstring>
+#include <deque>
 #include <numeric>
 #include <optional>
 #include <string>
@@ -168,13 +169,14 @@ class Problem {
     return at >= setting.t0 ? at : setting.t0;  // NaN is no end
   }
 
-  std::vector<Input> inputs(std::int64_t sample) const {
+  // Into `found`, in order of time.
+  void inputs(std::int64_t sample, std::vector<Input>& found) const {
     const T* t = times.template of<T>(sample);
     const T* rest = time_rests.template of<T>(sample);
     const std::int32_t* own =
         header.per_input > 0 ? nullptr : channels.template of<std::int32_t>(sample);
     const double last = t_end(sample);
-    std::vector<Input> found;
+    found.clear();
     for (std::int64_t k = 0; k < n_times; k++) {
       const double at = static_cast<double>(t[k]) + static_cast<double>(rest[k]);
       if (!(at >= setting.t0 && at <= last)) continue;
@@ -183,7 +185,6 @@ class Problem {
       found.push_back({at, static_cast<int>(channel), static_cast<int>(k)});
     }
     sort_by_time(found, setting.t0, last);
-    return found;
   }
 
   std::vector<std::pair<double, int>> observations(std::int64_t sample) const {
@@ -365,23 +366,23 @@ void forward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Rets& ret
 
   const auto shared = shared_parameters(problem);
   const int parts = parts_of(pool, problem.samples_);
-  const auto one = [&](std::int64_t b, const Parameters& parameters) {
+  const auto one = [&](std::int64_t b, const Parameters& parameters, Sample& sample) {
     const double end = problem.t_end(b);
     const auto observe = problem.observations(b);
-    Sample sample(problem.setting, problem.plan(), parameters, problem.ask,
-                  problem.wanted, problem.inputs(b), end, observe);
+    problem.inputs(b, sample.inputs());
     T* seen_to = states ? seen.template of<T>(b) : nullptr;
     if (states) std::fill_n(seen_to, problem.n_observe * n * 2, T(0));
     int code =
-        sample.simulate([&](int index, const LaneStates& s, const BlockPlan& plan) {
-          for (int k = 0; k < plan.width; k++) {
-            const int neuron = plan.neurons[k];
-            if (neuron < 0) continue;
-            T* to = seen_to + (index * n + neuron) * 2;
-            to[0] = static_cast<T>(s.now(k).x);
-            to[1] = static_cast<T>(s.now(k).y);
-          }
-        });
+        sample.simulate(parameters, end, observe,
+                        [&](int index, const LaneStates& s, const BlockPlan& plan) {
+                          for (int k = 0; k < plan.width; k++) {
+                            const int neuron = plan.neurons[k];
+                            if (neuron < 0) continue;
+                            T* to = seen_to + (index * n + neuron) * 2;
+                            to[0] = static_cast<T>(s.now(k).x);
+                            to[1] = static_cast<T>(s.now(k).y);
+                          }
+                        });
     const Trace& trace = sample.trace();
     std::vector<int> pending;
     const Counted counted =
@@ -394,7 +395,8 @@ void forward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Rets& ret
     told[1] = static_cast<std::int32_t>(counted.events);
     told[2] = static_cast<std::int32_t>(n_spikes);
     told[3] = static_cast<std::int32_t>(counted.under_way);
-    tell_activity(problem.plan(), sample, told + 4);
+    std::fill_n(told + 4, 8, 0);
+    if (code == kTooManyEvents) tell_activity(problem.plan(), sample, told + 4);
     if (trains) {
       T* to = times.template of<T>(b);
       std::fill_n(to, outputs * h.max_spikes, static_cast<T>(kInf));
@@ -448,7 +450,9 @@ void forward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Rets& ret
   };
   const auto work = [&](int part) {
     Packed<T> packed(problem, shared ? &*shared : nullptr);
-    for (std::int64_t b = part; b < problem.samples_; b += parts) one(b, packed.of(b));
+    Sample sample(problem.setting, problem.plan(), problem.ask, problem.wanted);
+    for (std::int64_t b = part; b < problem.samples_; b += parts)
+      one(b, packed.of(b), sample);
   };
   in_parallel(pool, parts, work);
 }
@@ -579,6 +583,26 @@ struct Gradients {
   }
 };
 
+// What a thread needs on the way back, from sample to sample.
+struct WayBack {
+  explicit WayBack(const Plan& plan) {
+    trace.spikes.resize(plan.blocks.size());
+    trace.wakes.resize(plan.blocks.size());
+    times.spikes.resize(plan.blocks.size());
+    for (const auto& spikes : trace.spikes) known.push_back(&spikes);
+    for (const BlockPlan& block : plan.blocks) blocks.emplace_back(block);
+  }
+  Trace trace;
+  TimeCotangents times;
+  std::vector<Input> inputs;
+  std::vector<const std::vector<Spike>*> known;
+  std::vector<Arrival> arrivals;
+  Cursor cursor;
+  Story story{};
+  std::vector<double> read;
+  std::deque<BlockBack> blocks;
+};
+
 template <class T>
 void backward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Args& args,
                       Rets& rets, ffi::Span<const std::int64_t> wanted) {
@@ -639,23 +663,19 @@ void backward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Args& ar
                    (gradients.tau_1(q).wanted() || gradients.tau_2(q).wanted());
 
   const auto shared = shared_parameters(problem);
-  const auto one = [&](std::int64_t b, const Parameters& parameters,
+  const auto one = [&](std::int64_t b, const Parameters& parameters, WayBack& way,
                        std::vector<BlockGradient>& found, int part) {
     const double end = problem.t_end(b);
-    const auto inputs = problem.inputs(b);
+    problem.inputs(b, way.inputs);
     const auto observe = problem.observations(b);
     const std::size_t n_blocks = problem.plan().blocks.size();
-    Trace trace;
-    trace.spikes.resize(n_blocks);
-    trace.wakes.resize(n_blocks);
-    TimeCotangents times;
-    times.spikes.resize(n_blocks);
+    Trace& trace = way.trace;
+    TimeCotangents& times = way.times;
     times.inputs.assign(static_cast<std::size_t>(problem.n_times), 0.0);
     times.observations.assign(static_cast<std::size_t>(problem.n_observe), 0.0);
     const std::int32_t* count = counts.template of<std::int32_t>(b);
     const std::int32_t* from = spikes.template of<std::int32_t>(b);
     const std::int32_t* wake_from = wakes.template of<std::int32_t>(b);
-    std::vector<const std::vector<Spike>*> known;
     for (std::size_t q = 0; q < n_blocks; q++) {
       trace.spikes[q].resize(static_cast<std::size_t>(count[2 * q]));
       std::memcpy(trace.spikes[q].data(), from, trace.spikes[q].size() * sizeof(Spike));
@@ -665,7 +685,6 @@ void backward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Args& ar
                   trace.wakes[q].size() * sizeof(Wake));
       wake_from += trace.wakes[q].size() * 8;
       times.spikes[q].assign(trace.spikes[q].size(), 0.0);
-      known.push_back(&trace.spikes[q]);
     }
     if (trains) {
       const T* by = by_times.template of<T>(b);
@@ -688,28 +707,34 @@ void backward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Args& ar
       if (!problem.wanted[q]) continue;
       const BlockPlan& plan = problem.plan().blocks[q];
       Meter meter = meter_of(problem.ask, problem.setting, plan);
-      std::vector<double> read(static_cast<std::size_t>(plan.width), 0.0);
+      std::vector<double>& read = way.read;
+      read.assign(static_cast<std::size_t>(plan.width), 0.0);
       if (reads)
         for (const int lane : meter.lanes())
           read[lane] = static_cast<double>(
               by_read.template of<T>(b)[problem.ask.slot[plan.neurons[lane]]]);
       const bool watched =
           problem.ask.observes() && !output_lanes(problem.ask, plan).empty();
-      const Sources sources{&inputs, &known, watched ? &observe : nullptr};
-      Story story{&plan,           &parameters.blocks[q], {}, &trace.spikes[q],
-                  &trace.wakes[q], problem.setting.t0,    end};
-      std::vector<Arrival> arrivals;
-      Cursor cursor;
-      gather(problem.plan(), parameters, static_cast<int>(q), sources, end, end, cursor,
-             arrivals);
-      story.events = sequence(problem.plan(), parameters, static_cast<int>(q), arrivals,
-                              trace.spikes[q], end);
+      const Sources sources{&way.inputs, &way.known, watched ? &observe : nullptr};
+      way.arrivals.clear();
+      way.cursor.restart();
+      gather(problem.plan(), parameters, static_cast<int>(q), sources, end, end,
+             way.cursor, way.arrivals);
+      Story& story = way.story;
+      story.plan = &plan;
+      story.block = &parameters.blocks[q];
+      story.spikes = &trace.spikes[q];
+      story.wakes = &trace.wakes[q];
+      story.t0 = problem.setting.t0;
+      story.end = end;
+      sequence(problem.plan(), parameters, static_cast<int>(q), way.arrivals,
+               trace.spikes[q], end, story.events);
       if (found[q].bias.empty()) found[q].reset(plan, delays);
-      const BlockBack done(story, static_cast<int>(q), wish, meter, read, observed,
-                           watched, found[q], times);
+      way.blocks[q].run(story, static_cast<int>(q), wish, meter, read, observed,
+                        watched, found[q], times);
     }
     if (gradients.times().wanted())
-      for (const Input& in : inputs)
+      for (const Input& in : way.inputs)
         gradients.times().add(part, b, in.index,
                               times.inputs[static_cast<std::size_t>(in.index)]);
     if (gradients.observe().wanted())
@@ -721,6 +746,7 @@ void backward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Args& ar
       static_cast<std::size_t>(parts));
   const auto work = [&](int part) {
     Packed<T> packed(problem, shared ? &*shared : nullptr);
+    WayBack way(problem.plan());
     std::vector<BlockGradient>& found = found_by_part[static_cast<std::size_t>(part)];
     found.resize(problem.plan().blocks.size());
     std::int64_t last = -1;
@@ -733,7 +759,7 @@ void backward_samples(ffi::ThreadPool& pool, const Problem<T>& problem, Args& ar
       for (std::size_t k = 2; same && k < gradients.all.size(); k++)
         same = !gradients.all[k].wanted() || gradients.all[k].same(last, b);
       if (last >= 0 && !same) flush(last);
-      one(b, packed.of(b), found, part);
+      one(b, packed.of(b), way, found, part);
       last = b;
     }
     if (last >= 0 && !together) flush(last);

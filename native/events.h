@@ -152,6 +152,11 @@ struct Cursor {
   std::size_t input = 0, observation = 0;
   std::vector<std::size_t> spike;
   std::vector<Arrival> later;  // beyond the time that was asked for
+  void restart() {
+    input = observation = 0;
+    std::fill(spike.begin(), spike.end(), 0);
+    later.clear();
+  }
 };
 
 // Adds arrivals up to `until` to those that are there, in order of time.
@@ -210,10 +215,11 @@ inline void gather(const Plan& plan, const Parameters& parameters, int b,
 }
 
 // The whole sequence of a block's events, when its spikes are known already.
-inline std::vector<Event> sequence(const Plan& plan, const Parameters& parameters,
-                                   int b, const std::vector<Arrival>& arrivals,
-                                   const std::vector<Spike>& spikes, double end) {
-  std::vector<Event> events;
+inline void sequence(const Plan& plan, const Parameters& parameters, int b,
+                     const std::vector<Arrival>& arrivals,
+                     const std::vector<Spike>& spikes, double end,
+                     std::vector<Event>& events) {
+  events.clear();
   const bool cyclic = plan.blocks[b].cyclic;
   events.reserve(arrivals.size() + (cyclic ? spikes.size() : 0));
   Queue own;
@@ -240,7 +246,6 @@ inline std::vector<Event> sequence(const Plan& plan, const Parameters& parameter
     else
       next++;
   }
-  return events;
 }
 
 }  // namespace eventax

@@ -31,20 +31,23 @@ class Columns {
 // Lanes with their modes: 0 free, 1 in a pause's first mode, 2 in the one after it.
 class LaneStates {
  public:
-  LaneStates(const BlockPlan& plan, const Block& block)
-      : block_(&block), width_(plan.width), columns_(9, plan.width) {
+  explicit LaneStates(const BlockPlan& plan)
+      : width_(plan.width), columns_(9, plan.width) {
     for (double** column : {&l_.x, &l_.y, &l_.x_end, &l_.y_end, &l_.may, &l_.free_x,
                             &l_.free_y, &l_.hears, &l_.awake})
       *column = columns_.take();
     flags_.resize(width_ / kVector + 1);
     l_.flags = flags_.data();
-    reset();
+  }
+  LaneStates(const BlockPlan& plan, const Block& block) : LaneStates(plan) {
+    start(block);
   }
   LaneStates(const LaneStates&) = delete;
   LaneStates& operator=(const LaneStates&) = delete;
 
   // As at t0.
-  void reset() {
+  void start(const Block& block) {
+    block_ = &block;
     modes_.assign(width_, 0);
     for (int k = 0; k < width_; k++) {
       l_.x[k] = block_->start[k].x;
@@ -112,7 +115,7 @@ class LaneStates {
   }
 
  private:
-  const Block* block_;
+  const Block* block_ = nullptr;
   int width_;
   Columns columns_;
   Lanes l_{};

@@ -68,32 +68,32 @@ inline std::vector<char> needed(const Plan& plan, const Ask& ask) {
 
 class Sample {
  public:
-  Sample(const Setting& setting, const Plan& plan, const Parameters& parameters,
-         const Ask& ask, const std::vector<char>& wanted, std::vector<Input> inputs,
-         double end, const std::vector<std::pair<double, int>>& observe)
-      : setting_(setting),
-        plan_(plan),
-        parameters_(parameters),
-        ask_(ask),
-        wanted_(wanted),
-        inputs_(std::move(inputs)),
-        observe_(observe),
-        end_(end) {}
+  Sample(const Setting& setting, const Plan& plan, const Ask& ask,
+         const std::vector<char>& wanted)
+      : setting_(setting), plan_(plan), ask_(ask) {
+    for (std::size_t b = 0; b < plan.blocks.size(); b++) {
+      runs_.push_back(wanted[b] ? std::make_unique<BlockRun>(setting, plan.blocks[b])
+                                : nullptr);
+      fired_before_.push_back(wanted[b] ? &runs_[b]->spikes() : nullptr);
+    }
+    trace_.spikes.resize(runs_.size());
+    trace_.wakes.resize(runs_.size());
+  }
 
-  // `observe(index, states, plan)` is told of observations.
+  // Simulates `inputs()`; may be called again, and keeps its memory from one sample to
+  // the next. `observe(index, states, plan)` is told of the observations `at`.
   template <class Observe>
-  int simulate(Observe observe) {
+  int simulate(const Parameters& parameters, double end,
+               const std::vector<std::pair<double, int>>& at, Observe observe) {
     const std::size_t n = plan_.blocks.size();
+    parameters_ = &parameters;
+    observe_ = &at;
+    end_ = end;
+    stop_ = -kInf;
     for (std::size_t b = 0; b < n; b++)
-      runs_.push_back(wanted_[b]
-                          ? std::make_unique<BlockRun>(
-                                setting_, plan_, parameters_, static_cast<int>(b),
-                                meter_of(ask_, setting_, plan_.blocks[b]))
-                          : nullptr);
-    for (const auto& run : runs_)
-      fired_before_.push_back(run ? &run->spikes() : nullptr);
-    trace_.spikes.resize(n);
-    trace_.wakes.resize(n);
+      if (runs_[b])
+        runs_[b]->start(parameters, static_cast<int>(b),
+                        meter_of(ask_, setting_, plan_.blocks[b]));
     waiting_ =
         ask_.question == Question::kFirst ? static_cast<int>(ask_.outputs.size()) : -1;
     fired_.assign(static_cast<std::size_t>(plan_.n_neurons), 0);
@@ -123,8 +123,8 @@ class Sample {
       if (run && !run->finite()) status = kNotFinite;
     for (std::size_t b = 0; b < n; b++) {
       if (!runs_[b]) continue;
-      trace_.spikes[b] = runs_[b]->spikes();
-      trace_.wakes[b] = runs_[b]->wakes();
+      trace_.spikes[b].swap(runs_[b]->spikes());
+      trace_.wakes[b].swap(runs_[b]->wakes());
       cut(trace_.spikes[b], trace_.wakes[b]);
     }
     return status;
@@ -133,6 +133,7 @@ class Sample {
   const Trace& trace() const { return trace_; }
   double stop() const { return stop_; }
   const Meter& meter(std::size_t b) const { return runs_[b]->meter(); }
+  std::vector<Input>& inputs() { return inputs_; }
   const std::vector<Input>& inputs() const { return inputs_; }
 
  private:
@@ -161,8 +162,8 @@ class Sample {
     BlockRun& run = *runs_[b];
     const bool watched =
         ask_.observes() && !output_lanes(ask_, plan_.blocks[b]).empty();
-    const Sources sources{&inputs_, &fired_before_, watched ? &observe_ : nullptr};
-    gather(plan_, parameters_, static_cast<int>(b), sources, until, end_, run.cursor(),
+    const Sources sources{&inputs_, &fired_before_, watched ? observe_ : nullptr};
+    gather(plan_, *parameters_, static_cast<int>(b), sources, until, end_, run.cursor(),
            run.arrivals());
     const int status = run.run(
         until, end_,
@@ -201,12 +202,11 @@ class Sample {
 
   const Setting& setting_;
   const Plan& plan_;
-  const Parameters& parameters_;
   const Ask& ask_;
-  const std::vector<char>& wanted_;
+  const Parameters* parameters_ = nullptr;
   std::vector<Input> inputs_;
-  const std::vector<std::pair<double, int>>& observe_;
-  double end_, stop_ = -kInf;
+  const std::vector<std::pair<double, int>>* observe_ = nullptr;
+  double end_ = kInf, stop_ = -kInf;
   std::vector<std::unique_ptr<BlockRun>> runs_;
   std::vector<const std::vector<Spike>*> fired_before_;
   Trace trace_;

@@ -20,26 +20,43 @@ struct Setting {
 
 class BlockRun {
  public:
-  BlockRun(const Setting& setting, const Plan& plan, const Parameters& parameters,
-           int b, Meter meter)
-      : setting_(&setting),
-        plan_(&plan.blocks[b]),
-        block_(&parameters.blocks[b]),
-        delayed_(parameters.delayed),
-        states_(*plan_, *block_),
-        meter_(std::move(meter)),
-        wake_at_(plan_->width, kInf),
-        last_spike_(plan_->width, -1),
-        t_(setting.t0) {
+  BlockRun(const Setting& setting, const BlockPlan& plan)
+      : setting_(&setting), plan_(&plan), states_(plan) {}
+
+  // A sample begins. Runs keep their memory from one to the next.
+  void start(const Parameters& parameters, int b, Meter meter) {
+    block_ = &parameters.blocks[b];
+    delayed_ = parameters.delayed;
+    states_.start(*block_);
+    meter_ = std::move(meter);
+    arrivals_.clear();
+    cursor_.restart();
+    next_ = 0;
+    own_ = {};
+    own_next_ = false;
+    spikes_.clear();
+    wakes_.clear();
+    wake_at_.assign(plan_->width, kInf);
+    last_spike_.assign(plan_->width, -1);
+    next_wake_ = known_until_ = end_ = kInf;
+    t_ = setting_->t0;
+    slack_ = 0;
+    reach_ = kInf;
     for (const auto& p : block_->populations) reach_ = std::min(reach_, p->reach());
     stride_ = reach_;
+    seq_ = 0;
+    row_ = nullptr;
+    arriving_.clear();
+    arrived_.clear();
+    above_.clear();
+    together_.clear();
   }
 
   // Arrivals up to the time of the next call of `run`, in order.
   std::vector<Arrival>& arrivals() { return arrivals_; }
   Cursor& cursor() { return cursor_; }
-  const std::vector<Spike>& spikes() const { return spikes_; }
-  const std::vector<Wake>& wakes() const { return wakes_; }
+  std::vector<Spike>& spikes() { return spikes_; }
+  std::vector<Wake>& wakes() { return wakes_; }
   const Meter& meter() const { return meter_; }
   double time() const { return t_; }
 
@@ -573,10 +590,10 @@ class BlockRun {
 
   const Setting* setting_;
   const BlockPlan* plan_;
-  const Block* block_;
-  bool delayed_;
+  const Block* block_ = nullptr;
+  bool delayed_ = false;
   LaneStates states_;
-  Meter meter_;
+  Meter meter_{Reading::kNone, 0, 0, false};
   std::vector<Arrival> arrivals_;
   Cursor cursor_;
   std::size_t next_ = 0;
@@ -586,7 +603,7 @@ class BlockRun {
   std::vector<Wake> wakes_;
   std::vector<double> wake_at_;
   std::vector<int> last_spike_;
-  double next_wake_ = kInf, known_until_ = kInf, t_, end_ = kInf, slack_ = 0;
+  double next_wake_ = kInf, known_until_ = kInf, t_ = 0, end_ = kInf, slack_ = 0;
   double reach_ = kInf, stride_ = kInf;  // how long a way may be, and is best
   int seq_ = 0;
   const double* row_ = nullptr;  // what arrives in the next pass

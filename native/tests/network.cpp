@@ -125,8 +125,13 @@ double loss(const Network& network, const Numbers& x, std::vector<int>& order) {
   const Ask ask = ask_all(network.n);
   const auto wanted = needed(plan, ask);
   const std::vector<std::pair<double, int>> none;
-  Sample sample(setting, plan, parameters, ask, wanted, network.inputs(x), kEnd, none);
-  CHECK(sample.simulate([](int, const LaneStates&, const BlockPlan&) {}) == kOk);
+  Sample sample(setting, plan, ask, wanted);
+  const auto ignore = [](int, const LaneStates&, const BlockPlan&) {};
+  // The first time, and with what is left of it.
+  for (int k = 0; k < 2; k++) {
+    sample.inputs() = network.inputs(x);
+    CHECK(sample.simulate(parameters, kEnd, none, ignore) == kOk);
+  }
   double sum = 0;
   order.clear();
   for (std::size_t b = 0; b < plan.blocks.size(); b++)
@@ -145,8 +150,10 @@ Numbers gradient(const Network& network, const Numbers& x) {
   const auto wanted = needed(plan, ask);
   const std::vector<std::pair<double, int>> none;
   const auto inputs = network.inputs(x);
-  Sample sample(setting, plan, parameters, ask, wanted, inputs, kEnd, none);
-  sample.simulate([](int, const LaneStates&, const BlockPlan&) {});
+  Sample sample(setting, plan, ask, wanted);
+  sample.inputs() = inputs;
+  sample.simulate(parameters, kEnd, none,
+                  [](int, const LaneStates&, const BlockPlan&) {});
   const Trace& trace = sample.trace();
   TimeCotangents times;
   times.inputs.assign(x.times.size(), 0.0);
@@ -170,15 +177,21 @@ Numbers gradient(const Network& network, const Numbers& x) {
     Cursor cursor;
     gather(plan, parameters, static_cast<int>(b), {&inputs, &known, nullptr}, kEnd,
            kEnd, cursor, arrivals);
-    story.events = sequence(plan, parameters, static_cast<int>(b), arrivals,
-                            trace.spikes[b], kEnd);
-    BlockGradient found;
-    found.reset(p, network.delayed);
+    sequence(plan, parameters, static_cast<int>(b), arrivals, trace.spikes[b], kEnd,
+             story.events);
     const Meter meter = meter_of(ask, setting, p);
     const std::vector<double> read(static_cast<std::size_t>(p.width), 0.0);
-    const BlockBack done(
-        story, static_cast<int>(b), wish, meter, read,
-        [](int, int, int) { return 0.0; }, false, found, times);
+    BlockGradient found;
+    BlockBack back(p);
+    // The first time, and with what is left of it.
+    for (int k = 0; k < 2; k++) {
+      found.reset(p, network.delayed);
+      TimeCotangents own = times;
+      back.run(
+          story, static_cast<int>(b), wish, meter, read,
+          [](int, int, int) { return 0.0; }, false, found, own);
+      if (k == 1) times = own;
+    }
     const auto width = static_cast<std::size_t>(p.width);
     for (std::size_t k = 0; k < width; k++) {
       if (p.neurons[k] < 0) continue;
