@@ -17,7 +17,7 @@ from . import (
     plot,
     testing,
 )
-from ._spikes import Spikes
+from ._spikes import PackedSpikes, Spikes
 from .evnn import EvNN, FFEvNN
 
 __version__ = version("eventax")
@@ -25,6 +25,7 @@ __version__ = version("eventax")
 __all__ = [
     "EvNN",
     "FFEvNN",
+    "PackedSpikes",
     "Spikes",
     "__version__",
     "adjoint",

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventax import Spikes
+from eventax import PackedSpikes, Spikes
 from eventax.encoding import (
     list_batch,
     list_spikes,
+    pack_batch,
     pad_batch,
     pad_spikes,
     padding_cost,
@@ -67,6 +68,17 @@ def test_lists_hold_what_arrays_hold(samples):
     np.testing.assert_array_equal(pad_batch(listed, M, 12), padded)
     one = pad_spikes(listed.times[0], listed.channels[0], M, 12)
     np.testing.assert_array_equal(one, padded[0])
+    # Packed, and a list of that.
+    packed = pack_batch(pairs, M, 12)
+    assert (packed.times.shape, packed.counts.shape) == ((3, 12), (3, M))
+    assert packed.counts.dtype == jnp.int16
+    unpacked = packed.as_list()
+    for k, sample in enumerate(pairs):
+        own = [c for _, c in sorted(zip(*sample, strict=True), key=lambda e: e[1])]
+        np.testing.assert_array_equal(unpacked.channels[k, : len(own)], own)
+        one = jax.tree.map(lambda x, k=k: x[k], packed).as_list()
+        assert events_of(*one) == events_of(*sample)
+    np.testing.assert_array_equal(pad_batch(unpacked, M, 12), padded)
     # By default as long as need be, which is what padding costs.
     shortest = list_batch(listed, M)
     lengths = [len(s) for s in samples]
@@ -75,6 +87,8 @@ def test_lists_hold_what_arrays_hold(samples):
     assert cost[:3] == (sum(lengths), shortest.times.size, pad_batch(pairs, M).size)
     assert cost.listed_bytes == sum(x.size * x.itemsize for x in shortest)
     assert cost.padded_bytes == 4 * cost.padded
+    smallest = pack_batch(pairs, M)
+    assert cost.packed_bytes == sum(x.size * x.itemsize for x in smallest)
     assert padding_cost(shortest, M) == cost
 
 
@@ -105,6 +119,7 @@ def test_what_padding_costs_in_words():
     samples = [(rng.random(90), np.full(90, 3)), (rng.random(10), np.arange(10))]
     assert str(padding_cost(samples, 1000)).splitlines() == [
         "100 spikes",
+        "packed:    180 entries, 55.6 % of them spikes, 0.00 MB",
         "as lists:  180 entries, 55.6 % of them spikes, 0.00 MB",
         "as arrays: 180,000 entries, 0.1 % of them spikes, 0.72 MB",
     ]
@@ -144,6 +159,34 @@ def test_channels_have_room():
         assert listed.channels[0, 0] == n - 1
         padded = jnp.full((n, 1), INF).at[n - 1].set(1.0)
         assert list_spikes(padded).channels[0] == n - 1
+
+
+def test_a_pack_takes_a_fifth():
+    """32 samples of 8,000 spikes in 700 channels, the busiest of which has 60."""
+    rng = np.random.default_rng(0)
+    units = np.append(np.zeros(60, int), 1 + np.arange(7940) % 699)
+    samples = [(rng.uniform(0, 1000, 8000), units) for _ in range(32)]
+    cost = padding_cost(samples, 700)
+    assert cost.padded == 32 * 700 * 60
+    assert cost.packed_bytes < 0.2 * cost.padded_bytes
+    packed = pack_batch(samples, 700)
+    assert sum(x.size * x.itemsize for x in packed) == cost.packed_bytes
+
+
+def test_counts_that_fit_no_times():
+    """The channels are none of the network's, which it says."""
+    times = jnp.array([1.0, 2.0, INF])
+    for counts, channels in (
+        ([1, 1], [0, 1, 0]),
+        ([0, 1], [1, 2, 0]),  # a time that none counts
+        ([3, 1], [-1, -1, 0]),
+        ([3, -1], [-1, -1, 0]),
+    ):
+        packed = PackedSpikes(times, jnp.array(counts))
+        for unpack in (lambda p: p.as_list(), jax.jit(lambda p: p.as_list())):
+            assert unpack(packed).channels.tolist() == channels
+    empty = PackedSpikes(jnp.zeros(0), jnp.zeros(0, int)).as_list()
+    assert empty.times.shape == empty.channels.shape == (0,)
 
 
 def test_a_list_is_a_pair():

@@ -254,7 +254,8 @@ def messages_by_status(settings: Settings, segments: int = 0) -> list[str]:
             "`in_spike_times.channels` must lie between 0 and "
             f"{settings.wmask.shape[0] - settings.wmask.shape[1] - 1}, the network's "
             "inputs. Where there is no spike the time is `inf`, and the channel does "
-            "not matter."
+            "not matter. Those of `PackedSpikes` do where its `counts` are not "
+            "negative and their sum is the number of its times without padding."
         ),
         OUTSIDE_WINDOW: (
             f"`start` and `end` must lie between `t0` = {t0} and `max_solver_time` = "

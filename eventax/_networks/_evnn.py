@@ -304,7 +304,8 @@ class EvNN(eqx.Module):
 
         Arguments:
             in_spike_times: (M, K) times of input spikes, up to K per channel in any
-                order, padded with `inf`; or `Spikes`, a list; None for no input.
+                order, padded with `inf`; or `Spikes`, a list; or `PackedSpikes`; None
+                for no input.
             neurons: other neurons to show instead of the outputs: different whole
                 numbers in 0..N-1, or (N,) bool; each choice is a program of its own.
 

@@ -9,17 +9,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._flows import Clock, Events
-from .._spikes import Spikes
+from .._spikes import PackedSpikes, Spikes
 
 
 def as_spikes(name: str, value: Any, in_size: int, dtype: Any) -> Events:
-    """Times (E,) and channels (E,) of what a user gave: `Spikes`, (M, K) times or None.
+    """Times (E,) and channels (E,) of what a user gave.
+
+    That is `Spikes`, `PackedSpikes`, (M, K) times or None.
 
     Entries without a spike have the time `inf` and channel 0. Whether channels are in
     range is seen at run time.
     """
     if value is None:
         return Events(Clock.of(np.zeros(0), dtype), jnp.zeros((0,), jnp.int32))
+    if isinstance(value, PackedSpikes):
+        value = _unpacked(name, value, in_size)
     if isinstance(value, Spikes):
         return _checked(name, value, in_size, dtype)
     array = jnp.asarray(value)
@@ -33,6 +37,22 @@ def as_spikes(name: str, value: Any, in_size: int, dtype: Any) -> Events:
     channels = np.repeat(np.arange(in_size, dtype=np.int32), array.shape[1])
     times = jax.tree.map(jnp.ravel, Clock.of(value, dtype))
     return Events(times, jnp.asarray(channels))
+
+
+def _unpacked(name: str, packed: PackedSpikes, in_size: int) -> Spikes:
+    times, counts = map(jnp.asarray, packed)
+    if times.ndim != 1 or counts.shape != (in_size,):
+        raise ValueError(
+            f"`{name}` as `PackedSpikes` must have times of shape (E,) and counts of "
+            f"shape (in_size,) = ({in_size},); got {times.shape} and {counts.shape}. "
+            "Use `jax.vmap` for a batch."
+        )
+    if not jnp.issubdtype(counts.dtype, jnp.integer):
+        raise TypeError(
+            f"`{name}.counts` must be whole numbers, how many spikes each input has; "
+            f"got dtype {counts.dtype}."
+        )
+    return packed.as_list()
 
 
 def _checked(name: str, spikes: Spikes, in_size: int, dtype: Any) -> Events:

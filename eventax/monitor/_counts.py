@@ -13,7 +13,7 @@ from .._networks import EvNN
 from .._networks._compiled import compiled
 from .._networks._delays import total_delays
 from .._networks._views import with_bound
-from .._spikes import Spikes
+from .._spikes import PackedSpikes, Spikes
 
 MOST = 4**4  # of the network's own bound on events, that are tried
 
@@ -29,6 +29,8 @@ def check_batch(net: EvNN, in_spike_times: Any) -> Any:
     """Input spikes of at least one sample, as arrays; None is one without input."""
     if in_spike_times is None:
         return jnp.full((1, net.in_size, 1), jnp.inf, net.dtype)
+    if isinstance(in_spike_times, PackedSpikes):
+        in_spike_times = in_spike_times.as_list()
     if isinstance(in_spike_times, Spikes):
         times, channels = map(jnp.asarray, in_spike_times)
         if times.ndim != 2 or channels.shape != times.shape or len(times) == 0:

@@ -13,7 +13,7 @@ from jaxtyping import Array
 
 from .._arguments import check_count, check_positive
 from .._networks import EvNN
-from .._spikes import Spikes
+from .._spikes import PackedSpikes, Spikes
 from ._differences import Difference, differentiate, noise_of
 from ._report import (
     AGREES,
@@ -25,6 +25,7 @@ from ._report import (
 )
 
 INPUTS = "in_spike_times"
+LISTS = (Spikes, PackedSpikes)
 
 Leaves = dict[str, np.ndarray]
 
@@ -73,7 +74,7 @@ def check_gradient(
             draw random numbers of its own.
         network: where the gradient is to be checked.
         in_spike_times: what `function` gets: one sample, or a batch with one axis in
-            front; as an array, as `Spikes`, or None.
+            front; as an array, as `Spikes`, as `PackedSpikes`, or None.
         by_inputs: whether the derivatives by input times are checked too.
         directions: number of random directions for each array.
         entries: number of single entries of each array.
@@ -205,7 +206,7 @@ def _variables(
         name: np.asarray(leaf) for name, (_, leaf) in zip(names, pairs, strict=True)
     }
     if by_inputs and inputs is not None:
-        times = inputs.times if isinstance(inputs, Spikes) else inputs
+        times = inputs.times if isinstance(inputs, LISTS) else inputs
         leaves[INPUTS] = np.asarray(times, network.dtype)
 
     def rebuild(leaves: Any) -> tuple[EvNN, Any]:
@@ -214,7 +215,7 @@ def _variables(
         if INPUTS in leaves:
             times = leaves[INPUTS]
             moved = times
-            if isinstance(inputs, Spikes):
+            if isinstance(inputs, LISTS):
                 moved = inputs._replace(times=times)
         return eqx.combine(changed, static), moved
 
@@ -225,7 +226,7 @@ def _order(network: EvNN, inputs: Any) -> Array:
     """The neurons in the order in which they fire."""
     if inputs is None:
         return network.record(None)[1]
-    is_list = isinstance(inputs, Spikes)
+    is_list = isinstance(inputs, LISTS)
     axes = np.ndim(inputs.times) - 1 if is_list else np.ndim(inputs) - 2
     record = lambda inputs: network.record(inputs)[1]  # noqa: E731
     return (jax.vmap(record) if axes else record)(inputs)
