@@ -15,6 +15,8 @@ import eventax
 
 # Classes of these modules have a page each, the names of others share one.
 BY_NAME = ("evnn", "neuron_models")
+# Those of the package itself.
+CLASSES = sorted(n for n in eventax.__all__ if inspect.isclass(getattr(eventax, n)))
 PICTURES = Path(__file__).parents[1] / "plots"
 
 
@@ -26,7 +28,7 @@ def modules() -> list[str]:
 
 def public_names() -> dict[str, str]:
     """The page, under docs, of each public name."""
-    pages = {"eventax.Spikes": "reference/Spikes.md"}
+    pages = {f"eventax.{name}": f"reference/{name}.md" for name in CLASSES}
     for name in modules():
         for part in importlib.import_module(f"eventax.{name}").__all__:
             page = part if name in BY_NAME else name
@@ -37,7 +39,7 @@ def public_names() -> dict[str, str]:
 def on_config(config: Any) -> Any:
     """Add the pages to the navigation."""
     entries = next(e["Reference"] for e in config.nav if "Reference" in e)
-    networks = ["EvNN", "FFEvNN", "Spikes"]
+    networks = ["EvNN", "FFEvNN", *CLASSES]
     models = importlib.import_module("eventax.neuron_models").__all__
     models = sorted(models, key=lambda name: (name != "NeuronModel", name.lower()))
     entries[1:1] = [
@@ -65,7 +67,8 @@ def pages() -> dict[str, str]:
                 found[f"reference/{part}.md"] = _of_class(module, part)
         else:
             found[f"reference/{name}.md"] = _of_module(module)
-    found["reference/Spikes.md"] = _of_class(eventax, "Spikes")
+    for name in CLASSES:
+        found[f"reference/{name}.md"] = _of_class(eventax, name)
     return found
 
 
