@@ -1,6 +1,7 @@
 """Run the benchmarks: `python benchmarks/run.py [--only NAME ...] [--quick]`."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from harness.check import run_check
@@ -35,8 +36,8 @@ def suffix(chosen: argparse.Namespace) -> str:
     return only + alone + ("-quick" if chosen.quick else "")
 
 
-def measure(chosen: argparse.Namespace) -> Report:
-    """Run what was chosen, printing each table as soon as it is complete."""
+def measure(chosen: argparse.Namespace, store: Callable[[Report], None]) -> Report:
+    """Run what was chosen, and store the report after each part: none is lost."""
     rounds = chosen.rounds or (1 if chosen.quick else 3)
     seconds = 0.5 if chosen.quick else 4.0
     report = Report({"rounds": rounds, "seconds per round": seconds})
@@ -58,8 +59,10 @@ def measure(chosen: argparse.Namespace) -> Report:
             comparison, environments, rounds=rounds, seconds=seconds
         )
         report.comparisons.append((comparison, results))
+        store(report)
     for check in checks:
         report.checks.append((check, run_check(check, environments, packages)))
+        store(report)
     for curve in curves:
         points = run_curve(
             curve,
@@ -69,6 +72,7 @@ def measure(chosen: argparse.Namespace) -> Report:
             seconds=seconds / 2,
         )
         report.curves.append((curve, points))
+        store(report)
     return report
 
 
@@ -78,9 +82,14 @@ def main() -> None:
     if chosen.list:
         print("\n".join(NAMES))
         return
-    report = measure(chosen)
+    written: list[Path] = []
+
+    def store(report: Report) -> None:
+        written[:] = report.write(chosen.results, suffix(chosen))
+
+    report = measure(chosen, store)
     print("\n" + report.markdown())
-    for path in report.write(chosen.results, suffix(chosen)):
+    for path in written:
         print(f"written: {path.name}")
 
 
