@@ -20,6 +20,7 @@ from eventax.neuron_models import (
     EIF,
     LI,
     LIF,
+    PLIF,
     MultiNeuronModel,
     Refractory,
 )
@@ -187,6 +188,28 @@ def test_both_engines_say_the_same(name, question):
     for a, b in pairs:
         size = 1 + np.abs(np.where(np.isfinite(b), b, 0)).max()
         np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-8 * size)
+
+
+@BOTH
+def test_leaves_of_another_type_are_taken_in_the_networks(engine):
+    """As somebody puts them there: delays of a whole number, weights of NumPy's."""
+    more = {"thresh": 1.0, "init_tsyn": 5.0, "init_tmem": 10.0, "wlim": 1.0}
+    delays = {"init_bias": 1.2, "init_delays": 1.0, "init_axonal_delays": 2.0}
+    key = jax.random.key(0)
+    net = EvNN(PLIF, 2, 30.0, 1, key=key, dtype=F32, engine=engine, **more, **delays)
+    leaves, static = eqx.partition(net, eqx.is_inexact_array)
+    wide = jax.tree.map(lambda x: jnp.asarray(x, F64), leaves)
+    x = jnp.array([[1.0, 2.0, 9.0]], F32)
+
+    def loss(leaves):
+        return finite_sum(eqx.combine(leaves, static).spikes_until_t(x, 25.0, 4))
+
+    found = [jax.tree.leaves(jax.grad(loss)(x)) for x in (leaves, wide)]
+    for a, b in zip(*found, strict=True):
+        assert (a.dtype, b.dtype) == (F32, F64)
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+    whole = eqx.tree_at(lambda n: n.delays, net, jnp.ones((3, 2), int))
+    np.testing.assert_array_equal(whole.ttfs(x), net.ttfs(x))
 
 
 # What no other engine is asked to do: gradients of readouts and states by differences.

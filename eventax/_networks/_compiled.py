@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 
 from .._devices import with_auto_axes
 from .._engine import told
@@ -17,7 +18,12 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 def compiled(method: Method) -> Method:
     """The method under `jit`; what fails while it runs is told without JAX's inside."""
-    program = eqx.filter_jit(functools.wraps(method)(with_auto_axes(method)))
+
+    @functools.wraps(method)
+    def typed(network: Any, *args: Any) -> Any:
+        return method(_in_its_type(network), *args)
+
+    program = eqx.filter_jit(functools.wraps(method)(with_auto_axes(typed)))
 
     @functools.wraps(method)
     def call(*args: Any) -> Any:
@@ -31,3 +37,22 @@ def compiled(method: Method) -> Method:
         raise eqx.EquinoxRuntimeError(message)
 
     return call  # pyright: ignore[reportReturnType]
+
+
+def _in_its_type(network: Any) -> Any:
+    """The network with all its numbers in its own `dtype`.
+
+    A leaf that was put in place of another may be of another type, as NumPy's float64
+    or delays that are whole numbers.
+    """
+
+    def typed(leaf: Any) -> Any:
+        floating = eqx.is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.floating)
+        return leaf.astype(network.dtype) if floating else leaf
+
+    delays = lambda net: [d for d in (net.delays, net.axonal_delays) if d is not None]  # noqa: E731
+    network = jax.tree.map(typed, network)
+    given = delays(network)
+    if not given:
+        return network
+    return eqx.tree_at(delays, network, [jnp.asarray(d, network.dtype) for d in given])
