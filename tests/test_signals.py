@@ -1,5 +1,6 @@
 """Encoders of signals, against loops over spikes, and what their decoders lose."""
 
+import functools
 import re
 
 import jax
@@ -33,29 +34,28 @@ def fails(error, *words):
     return pytest.raises(error, match="(?s)" + ".*".join(re.escape(w) for w in words))
 
 
-def by_differences(function, x, step=1e-6):
-    """The derivative of an array by each entry of an array, numerically."""
-    function = jax.jit(function)
-    rows = []
-    for k in np.ndindex(x.shape):
-        unit = np.zeros_like(x)
-        unit[k] = step
-        rows.append(np.asarray(function(x + unit) - function(x - unit)) / (2 * step))
-    return np.array(rows).reshape(*x.shape, *rows[0].shape)
+@functools.partial(jax.jit, static_argnums=0)
+def pulled_and_told(function, x, step=1e-6):
+    """A random cotangent of what is finite: by reverse mode, and by differences.
+
+    One program for each function and shape.
+    """
+    value, pull = jax.vjp(function, x)
+    finite = jnp.isfinite(value)
+    cotangent = np.random.default_rng(0).normal(size=value.shape) * finite
+
+    def along(unit):
+        change = function(x + step * unit) - function(x - step * unit)
+        return jnp.sum(jnp.where(finite, change, 0.0) * cotangent) / (2 * step)
+
+    units = np.eye(x.size).reshape(-1, *x.shape)
+    return pull(cotangent)[0], jax.lax.map(along, units).reshape(x.shape)
 
 
 def close_derivative(function, x, atol=1e-7):
     """Reverse mode against differences, with a random cotangent."""
-    value = jax.jit(function)(x)
-    finite = np.isfinite(value)
-    cotangent = np.random.default_rng(0).normal(size=value.shape) * finite
-    told = by_differences(lambda x: jnp.where(finite, function(x), 0.0), x)
-    pull = jax.jit(lambda x, c: jax.vjp(function, x)[1](c)[0])
-    np.testing.assert_allclose(
-        pull(jnp.asarray(x), jnp.asarray(cotangent)),
-        np.tensordot(told, cotangent, value.ndim),
-        atol=atol,
-    )
+    pulled, told = pulled_and_told(function, jnp.asarray(x))
+    np.testing.assert_allclose(pulled, told, atol=atol)
 
 
 # Level crossing -----------------------------------------------------------------------
@@ -77,10 +77,17 @@ def crossings(signal, times, threshold, start):
     return rises, falls
 
 
+# Signals of the same number of samples share these programs.
+
+
 @jax.jit
 def encode_levels(signals, times, threshold, start):
-    """Signals of the same number of samples share this program."""
     return level_crossing(signals, times, threshold, start=start, n_spikes=1000)
+
+
+@jax.jit
+def decode_levels(spikes, times, threshold, start):
+    return decode_level_crossing(spikes, times, threshold, start=start)
 
 
 @given(
@@ -94,7 +101,7 @@ def encode_levels(signals, times, threshold, start):
 def test_level_crossing(one, other, n, threshold, start):
     signals = np.array([one, other])[:, :n]
     times = np.cumsum(np.arange(1.0, n + 1))
-    found = encode_levels(signals, times, threshold, start)
+    found = np.asarray(encode_levels(signals, times, threshold, start))
     assert found.shape == (4, 1000)
     for k, signal in enumerate(signals):
         first = signal[0] if start is None else start
@@ -105,8 +112,8 @@ def test_level_crossing(one, other, n, threshold, start):
             assert np.all(np.isinf(found[channel][len(truth) :]))
     # What is known from the spikes is right to within the threshold, at all times.
     fine = np.linspace(times[0], times[-1], 101)
-    first = signals[:, 0] if start is None else start
-    decoded = decode_level_crossing(found, fine, threshold, start=first)
+    first = signals[:, 0] if start is None else np.full(2, start)
+    decoded = np.asarray(decode_levels(found, fine, threshold, first))
     for signal, back in zip(signals, decoded, strict=True):
         error = np.interp(fine, times, signal) - back
         assert np.max(np.abs(error)) <= threshold * (1 + 1e-9)
@@ -117,12 +124,13 @@ def test_level_crossing_of_channels_and_batches():
     signals = np.cumsum(rng.normal(size=(3, 2, 50)), axis=-1)
     times = np.sort(rng.uniform(0, 100, 50))
     units = np.array([0.5, 2.0])
-    found = level_crossing(signals, times, units)
+    found = np.asarray(level_crossing(signals, times, units))
     counts = np.isfinite(found).sum(axis=-1)
     assert found.shape == (3, 4, counts.max())
     for k in range(3):
         for c in range(2):
-            alone = encode_levels(signals[k, c : c + 1], times, units[c], None)
+            channel = signals[k, c : c + 1]
+            alone = np.asarray(encode_levels(channel, times, units[c], None))
             width = found.shape[-1]
             np.testing.assert_allclose(alone[:, :width], found[k, [c, c + 2]])
     encode = lambda x: level_crossing(x, times, units, n_spikes=80)  # noqa: E731
@@ -276,7 +284,7 @@ def test_errors_of_latency(unchecked):
 
 def test_receptive_fields_are_normal_densities():
     values = np.array([[-0.5, 0.2], [1.0, 3.0]])  # two channels in two frames
-    found = population(values, 4, low=0.0, high=3.0, width=0.5, axis=-2)
+    found = np.asarray(population(values, 4, low=0.0, high=3.0, width=0.5, axis=-2))
     assert found.shape == (8, 2)
     for channel in range(2):
         for j, centre in enumerate((0.0, 1.0, 2.0, 3.0)):
