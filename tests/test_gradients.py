@@ -59,26 +59,29 @@ def of_states(states):
     return (states * np.cos(np.arange(np.prod(size))).reshape(size)).sum()
 
 
-def ours(net, params, times):
-    """First spikes, a later spike, states."""
-    net = with_params(net, params["weights"], params["ic"])
-    inputs = params["in_spike_times"]
-    states = net.state_at_t(inputs, times)
-    return (
-        of_first_spikes(net.ttfs(inputs)),
-        net.record(inputs)[0][RANK],
-        of_states(states),
-    )
+# First spikes, a later spike, states.
+OURS = {
+    "first": lambda net, inputs, _: of_first_spikes(net.ttfs(inputs)),
+    "later": lambda net, inputs, _: net.record(inputs)[0][RANK],
+    "states": lambda net, inputs, times: of_states(net.state_at_t(inputs, times)),
+}
 
 
-def gradients(net, params, times=TIMES):
-    """The three gradients, by all leaves of `params` and by `times`."""
+@eqx.filter_jit
+def gradient(net, what, params, times):
+    """Networks of equal settings share this program."""
 
-    @jax.jit
-    def run(params, times):
-        return jax.jacrev(lambda p, t: ours(net, p, t), argnums=(0, 1))(params, times)
+    def value(params, times):
+        changed = with_params(net, params["weights"], params["ic"])
+        return OURS[what](changed, params["in_spike_times"], times)
 
-    return run(jax.tree.map(jnp.asarray, params), jnp.asarray(times))
+    return jax.grad(value, argnums=(0, 1))(params, times)
+
+
+def gradients(net, params, times=TIMES, of=tuple(OURS)):
+    """Of each function, by all leaves of `params` and by `times`."""
+    params, times = jax.tree.map(jnp.asarray, (params, times))
+    return [gradient(net, what, params, times) for what in of]
 
 
 def truths(model, simulate, params):
@@ -177,7 +180,7 @@ def test_against_finite_differences(case, reference):
     found = gradients(net, sample(model))
     worst = {}
     for what, (by_params, _), expected in zip(
-        ("first", "later", "states"), found, reference(model), strict=True
+        OURS, found, reference(model), strict=True
     ):
         for name in NAMES:
             g = np.asarray(by_params[name])
@@ -192,7 +195,7 @@ def test_against_finite_differences(case, reference):
 def test_gradient_by_observation_times():
     params = sample(LIF)
     net = network(LIF, **SHAPE, **LIF_CONSTANTS)
-    by_times = gradients(net, params)[2][1]
+    ((_, by_times),) = gradients(net, params, of=["states"])
     states = truths(LIF, simulator(LIF), params)[2]
     for k in (0, 1):
 
@@ -244,7 +247,7 @@ def test_threshold_that_moves_with_time():
     options = {"solver": diffrax.Tsit5(), "solver_stepsize": 0.1}
     net = network(MovingThreshold, **SHAPE, thresh=1.0, tmem=10.0, tsyn=5.0, **options)
     rng = np.random.default_rng(1)
-    found = gradients(net, params)[1][0]
+    ((found, _),) = gradients(net, params, of=["later"])
     for name in NAMES:
         finite = np.isfinite(params[name])
         direction = np.where(finite, rng.normal(size=params[name].shape), 0.0)
@@ -273,8 +276,8 @@ def integrated(**options):
     return network(LIF, **SHAPE, **LIF_CONSTANTS, **CASES["LIF, Tsit5"][1], **options)
 
 
-def run_again_in_shorter_steps(monkeypatch, part, checkpoints):
-    """The gradient; networks of equal settings would share what is compiled."""
+def run_again_in_shorter_steps(monkeypatch, part, checkpoints, of=tuple(OURS)):
+    """The gradients; networks of equal settings would share what is compiled."""
     run_chunk = _simulate._run_chunk
 
     def disturbed(problem, inputs, core, results, entries, room, *end):
@@ -285,12 +288,13 @@ def run_again_in_shorter_steps(monkeypatch, part, checkpoints):
 
     monkeypatch.setattr(_simulate, "_run_chunk", disturbed)
     adjoint = diffrax.RecursiveCheckpointAdjoint(checkpoints=checkpoints)
-    return gradients(integrated(adjoint=adjoint), sample(LIF))
+    return gradients(integrated(adjoint=adjoint), sample(LIF), of=of)
 
 
-def test_what_is_run_again_may_take_other_steps(monkeypatch):
-    plain = gradients(integrated(), sample(LIF))
-    again = run_again_in_shorter_steps(monkeypatch, 0.93, checkpoints=24)
+@pytest.mark.parametrize("what", ["later", slow("first"), slow("states")])
+def test_what_is_run_again_may_take_other_steps(monkeypatch, what):
+    plain = gradients(integrated(), sample(LIF), of=[what])
+    again = run_again_in_shorter_steps(monkeypatch, 0.93, checkpoints=24, of=[what])
     for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(again), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
