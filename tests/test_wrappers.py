@@ -3,6 +3,7 @@
 import inspect
 import re
 
+import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -645,8 +646,7 @@ THREE = np.array([2, 0, 1, 2])
 MORE_ROWS = np.random.default_rng(6).normal(size=(4 + M, 4))
 
 
-@pytest.fixture(scope="module")
-def three():
+def three(**options):
     """LIF, QIF and Izhikevich, which has a third channel, all integrated together."""
     columns = [np.flatnonzero(k == THREE) for k in range(3)]
     sizes = [(LIF, 0.3, 2.2), (QIF, 1.0, 4.0), (Izhikevich, 1.0, 14.0)]
@@ -659,18 +659,19 @@ def three():
         neurons.qif(1.0 * MORE_ROWS[:, columns[1]], 4.0, **TAUS),
         neurons.izhikevich(1.0 * MORE_ROWS[:, columns[2]], 14.0),
     ]
-    net = multi([cls for cls, *_ in sizes], keywords, THREE)
+    net = multi([cls for cls, *_ in sizes], keywords, THREE, **options)
     return net, neurons.multi(parts, THREE)
 
 
-def test_three_models_one_of_them_numerical(three):
-    net, population = three
+def test_three_models_one_of_them_numerical():
+    net, population = three()
     trace = neurons.simulate(population, INPUTS, t_max=T_MAX)
     check_both(net, trace, "Numerical")
 
 
-def test_missing_channels_are_nan_and_spoil_no_gradient(three):
-    net, _ = three
+def test_missing_channels_are_nan_and_spoil_no_gradient():
+    # A solver of few stages, which compiles in less time.
+    net, _ = three(solver=diffrax.Heun(), solver_stepsize=0.1)
     times = jnp.array([3.0, 15.0])
 
     @eqx.filter_jit
