@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from marks import slow
 
 from eventax import EvNN, FFEvNN
 from eventax._networks._views import with_bound
@@ -55,11 +56,14 @@ NETWORKS = {
     "recurrent": recurrent,
     "recurrent, delays": lambda: recurrent(dlim=5.0),
     "recurrent, axonal delays": lambda: recurrent(axonal_dlim=5.0),
+    "recurrent, by JAX": lambda: recurrent(engine="jax"),
     "recurrent, delays, by JAX": lambda: recurrent(dlim=5.0, engine="jax"),
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", [slow(n) if n == "recurrent, delays, by JAX" else n for n in NETWORKS]
+)
 def test_spikes_and_events_are_those_of_the_simulation(name):
     """So many events are allowed, and one less is an error."""
     net, inputs = NETWORKS[name](), samples()
