@@ -221,7 +221,7 @@ def test_batches_of_lists(engine, built):
 def test_gradients_by_a_list(name, function, built):
     """Against differences, those by the times of the list too."""
     net = built(name, "jax")
-    inputs = Spikes(jnp.array([9.0, 1.0, 4.0, INF]), jnp.array([2, 0, 1, 0]))
+    inputs = Spikes(jnp.array([7.0, 1.0, 2.5, INF]), jnp.array([2, 0, 1, 0]))
     check = check_gradient(
         function, net, inputs, by_inputs=True, directions=1, entries=1
     )
