@@ -43,6 +43,8 @@ def check_known(
 
 def as_numbers(name: str, value: Any, dtype: Any) -> np.ndarray | Array:
     """The value as an array of that dtype."""
+    if value is None:  # which NumPy takes for NaN
+        raise _no_numbers(name, value)
     try:
         if isinstance(value, Array):
             return jnp.asarray(value, dtype)

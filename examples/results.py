@@ -43,7 +43,7 @@ def describe(summaries: list[dict[str, Any]], name: str) -> str:
     head = "| seed | test (%) | validation (%) | training (%) | silent (%) | time (s) |"
     return "\n".join(
         [
-            f"# {name}",
+            "# " + name.replace("_", " "),
             "",
             f"Test accuracy after the final epoch: mean {accuracies.mean():.2f} %, "
             f"standard deviation {spread:.2f} %, lowest {accuracies.min():.2f} %, "

@@ -236,6 +236,8 @@ def test_errors(unchecked):
         )
     with fails(ValueError, "`directions` must be at least 0"):
         check_gradient(loss, net, INPUTS, directions=-1)
+    with fails(TypeError, "`network` must be an EvNN or FFEvNN; got 3"):
+        check_gradient(loss, 3, INPUTS)
     with fails(TypeError, "`entries` must be a whole number"):
         check_gradient(loss, net, INPUTS, entries=1.5)
     with fails(ValueError, "`rtol` must be positive"):

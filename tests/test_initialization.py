@@ -518,3 +518,9 @@ def test_too_many_events_are_seen_by_whatever_jax_raises(monkeypatch, kind):
     message = "another error"
     with pytest.raises(kind, match=message):
         _counts.count_within(make_net(), samples())
+
+
+@pytest.mark.parametrize("call", [scale_to_fire, wake_silent, activity])
+def test_what_is_no_network(call, unchecked):
+    with pytest.raises(TypeError, match="`net` must be an EvNN or FFEvNN; got 3"):
+        call(3, jnp.ones((5, 3, 1)))

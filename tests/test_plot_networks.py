@@ -142,6 +142,9 @@ def test_wrong_arguments_of_connectivity():
         plot.connectivity(np.zeros(3))
     with fails(TypeError, "`synapses` must be a number or an array of numbers"):
         plot.connectivity([["a"]])
+    for draw in (plot.connectivity, plot.weights, plot.delays):
+        with fails(TypeError, "`synapses` must be a number or an array", "got None"):
+            draw(None)
     net = EvNN(EGRU, 1, 50.0, 1, KEY)
     for draw in (plot.connectivity, plot.weights):
         with fails(ValueError, "EGRU has no leaf `weights`", "get_wmask"):

@@ -188,6 +188,30 @@ def test_drawer_on_a_phone(page, host):
     assert not page.faults
 
 
+def test_pictures_of_several_parts_stay_legible(page, host):
+    page.set_viewport_size({"width": 390, "height": 900})
+    page.goto(host + "results/yin_yang_200_hidden.html")
+    picture, room = page.evaluate(
+        """() => [document.querySelector('.md-content img').clientWidth,
+        document.querySelector('.md-content p').clientWidth]"""
+    )
+    assert picture > 600 > room  # and is scrolled, as test_page sees
+
+
+def test_a_result_is_told_as_a_whole(page, host):
+    page.goto(host + "reference/AMOS.html")
+    told = page.locator("p:has-text('Returns:') + ul > li")
+    assert told.count() == 1
+    assert "arguments. A model" in told.inner_text()  # which were two lines
+
+
+def test_a_wrong_address_leads_on(page, host):
+    page.goto(host + "404.html")
+    page.click(".md-content a:has-text('reference')")
+    page.wait_for_url("**/reference/index.html")
+    assert not page.faults
+
+
 def test_dark_where_the_system_is(browser, host):
     for scheme, wanted in (("dark", "slate"), ("light", "default")):
         context = browser.new_context(color_scheme=scheme)

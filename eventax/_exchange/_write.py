@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._networks import EvNN
+from .._networks._expected import check_network
 from .._neurons import LI
 from ._conventions import Convention, check_spike, ratio, warn_of_guesses
 from ._kinds import write_neurons
@@ -91,8 +92,7 @@ def to_nir(
         >>> from_nir(graph).ttfs([[1.0]]) == net.ttfs([[1.0]])
         Array([ True,  True], dtype=bool)
     """
-    if not isinstance(network, EvNN):
-        raise TypeError(f"`network` must be an EvNN or FFEvNN; got {network!r}.")
+    check_network("network", network)
     nir = import_nir()
     if graph_unit is None:
         graph_unit = unit

@@ -120,9 +120,10 @@ class EvNN(eqx.Module):
     Attributes:
         neuron_model: the model; its arrays are the trainable parameters. Replace them
             with `equinox.tree_at`.
-        delays, axonal_delays: trainable leaves (N+M, N) and (N+M,), None if not used.
-        n_neurons, in_size, t0, max_solver_time: as given; static.
-        max_event_steps, dtype, output_no_spike_value, engine: as given; static.
+        delays: trainable leaf (N+M, N), None if not used.
+        axonal_delays: trainable leaf (N+M,), None if not used.
+        n_neurons: as given, and static; so are `in_size`, `t0`, `max_solver_time`,
+            `max_event_steps`, `dtype`, `output_no_spike_value` and `engine`.
 
     Raises:
         TypeError: a keyword is unknown, or a count, number, solver, controller or root

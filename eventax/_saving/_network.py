@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from .._networks import EvNN
+from .._networks._expected import check_network
 from ._files import VERSION, read_file, well_formed, write_file
 from ._match import check_config, first_difference, leaves_of, name_of
 from ._values import (
@@ -54,8 +54,7 @@ def save_evnn(
     Example:
         See [`load_evnn`][eventax.io.load_evnn].
     """
-    if not isinstance(model, EvNN):
-        raise TypeError(f"`model` must be an EvNN or FFEvNN; got {model!r}.")
+    check_network("model", model)
     if not isinstance(config, Mapping):
         raise TypeError(
             "`config` must be a dict of the keywords that the network was built with; "

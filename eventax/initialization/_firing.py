@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from .._arguments import as_float, check_finite
 from .._networks import EvNN
+from .._networks._expected import check_network
 from .._networks._groups import Group, groups_of, may_fire
 from ..monitor._counts import check_batch, count_within
 from ._weights import change_weights
@@ -89,7 +90,7 @@ def scale_to_fire(
         A new network; `net` is unchanged.
 
     Raises:
-        TypeError: a fraction, `spikes` or `max_factor` is no number.
+        TypeError: `net` is no network; a fraction, `spikes` or `max_factor` no number.
         ValueError: a layer does not reach its fraction with any factor, or reaches it
             with none above 0, the message names the layer and what was reached;
             `layers` are not the network's, layers that hear each other are to fire
@@ -127,6 +128,7 @@ def scale_to_fire(
         >>> [row.spikes for row in activity(scaled, samples, shape).rows]
         [2.0, 2.0]
     """
+    check_network("net", net)
     groups = groups_of(net, layers, "layers")
     inputs = check_batch(net, in_spike_times)
     check_finite("max_factor", max_factor)

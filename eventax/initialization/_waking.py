@@ -38,6 +38,7 @@ def wake_silent(
         A new network; `net` is unchanged. Bias currents and delays stay as they are.
 
     Raises:
+        TypeError: `net` is no network.
         ValueError: a shape is wrong, `part` is negative or not finite, `neurons` are
             none of the network, or the model has no weights that can be raised.
 

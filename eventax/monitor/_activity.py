@@ -11,6 +11,7 @@ from jaxtyping import Bool, Int
 
 from .._arguments import check_positive
 from .._networks import EvNN
+from .._networks._expected import check_network
 from .._networks._groups import groups_of, may_fire
 from ._counts import check_batch, count
 
@@ -131,6 +132,7 @@ def activity(
         An `Activity`: print it for a table, or read its arrays.
 
     Raises:
+        TypeError: `net` is no network.
         ValueError: a shape is wrong, there is no sample, `populations` are not the
             network's, or `saturated` is not positive.
         EquinoxRuntimeError: there are still more events, or input times are wrong.
@@ -155,6 +157,7 @@ def activity(
         >>> seen.spikes.shape
         (100, 23)
     """
+    check_network("net", net)
     check_positive("saturated", saturated)
     groups = groups_of(net, populations)
     counts = count(net, check_batch(net, in_spike_times))

@@ -13,6 +13,7 @@ from jaxtyping import Array
 
 from .._arguments import check_count, check_positive
 from .._networks import EvNN
+from .._networks._expected import check_network
 from .._spikes import PackedSpikes, Spikes
 from ._differences import Difference, differentiate, noise_of
 from ._report import (
@@ -87,7 +88,7 @@ def check_gradient(
         `rows` has the numbers.
 
     Raises:
-        TypeError: a count is no whole number.
+        TypeError: `network` is none, or a count is no whole number.
         ValueError: a count is negative, `rtol` is not positive, `function` does not
             return one real number, or its value or gradient is not finite.
 
@@ -109,6 +110,7 @@ def check_gradient(
         >>> print(check)
         leaf                   along ...
     """
+    check_network("network", network)
     counts = {"directions": directions, "entries": entries}
     n_directions, n_entries = (check_count(k, n, 0) for k, n in counts.items())
     usual = PRECISIONS[np.dtype(network.dtype)]
