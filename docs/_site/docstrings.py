@@ -16,7 +16,10 @@ class Docstrings(griffe.Extension):
         if obj.docstring:
             # griffe knows sections of doctests by this name only.
             text = re.sub(r"(?m)^( *)Example:$", r"\1Examples:", obj.docstring.value)
-            obj.docstring.value = text
+            # Files of the documentation are pages of the site.
+            obj.docstring.value = re.sub(
+                r"`docs/([\w/]+)\.md`", r"[`docs/\1.md`](../\1.html)", text
+            )
         if isinstance(obj, griffe.Function):
             for parameter in obj.parameters:
                 # Shapes are told in words.
