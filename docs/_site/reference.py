@@ -15,8 +15,12 @@ import eventax
 
 # Classes of these modules have a page each, the names of others share one.
 BY_NAME = ("evnn", "neuron_models")
-# Those of the package itself.
-CLASSES = sorted(n for n in eventax.__all__ if inspect.isclass(getattr(eventax, n)))
+# Those of the package itself: networks have theirs in `eventax.evnn`.
+CLASSES = sorted(
+    name
+    for name in set(eventax.__all__) - set(eventax.evnn.__all__)
+    if inspect.isclass(getattr(eventax, name))
+)
 PICTURES = Path(__file__).parents[1] / "plots"
 
 
