@@ -225,8 +225,8 @@ def test_gradients(name, engine):
     ("name", "question"),
     [
         ("LIF", "highest"),  # layer by layer
-        ("layered", "integral"),
-        ("recurrent, delays", "highest"),
+        slow("layered", "integral"),
+        slow("recurrent, delays", "highest"),
         ("recurrent", "integral"),
     ],
 )
