@@ -249,9 +249,11 @@ class LinearForm final : public Population {
   template <class Lack>
   static int count(double h, double longest, Lack lack) {
     if (!(h > 0)) return 1;
-    for (double n = std::ceil(h / longest); n < 1e6; n *= 4) {
+    double n = std::ceil(h / longest);
+    while (n < 1e6) {
       const double more = std::sqrt(std::sqrt(lack(h / n)));
       if (!(more > 4)) return static_cast<int>(std::ceil(n * std::max(more, 1.0)));
+      n *= 4;
     }
     return 0;
   }
