@@ -518,7 +518,7 @@ def test_the_page_says_what_is_so(capsys):
     assert eqx.tree_equal(nets[0], nets[1])
     assert names["recurrent"].shape == (256, 256)
     assert names["batch"].times.shape == (2, 400)
-    again = list_batch([names["one"]], 700)
-    np.testing.assert_array_equal(again.times, names["batch"].times[:1])
-    np.testing.assert_array_equal(again.channels, names["batch"].channels[:1])
+    again = list_batch(names["packed"].as_list(), 700)
+    np.testing.assert_array_equal(again.times, names["batch"].times)
+    np.testing.assert_array_equal(again.channels, names["batch"].channels)
     assert "750 spikes" in capsys.readouterr().out

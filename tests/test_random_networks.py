@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import pytest
 from hypothesis import HealthCheck, assume, example, given, seed, settings
-from marks import needs_native, slow
+from marks import needs_native
 from random_networks import Draw, compare, compare_several, draws
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -34,7 +34,7 @@ def test_native(draw):
 
 
 @needs_native
-@slow
+@pytest.mark.slow
 @seed(1)
 @settings(max_examples=100, **QUIET)
 @given(draws())
@@ -42,7 +42,7 @@ def test_native_in_single_precision(draw):
     check(draw, "native", jnp.float32)
 
 
-@slow
+@pytest.mark.slow
 @seed(2)
 @settings(max_examples=100, **QUIET)
 @given(draws())
