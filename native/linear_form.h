@@ -17,15 +17,14 @@ class LinearForm final : public Population {
  public:
   LinearForm(int first, int size, int width, Pause pause, std::vector<double> constants)
       : Population(first, size, width, pause), c_(std::move(constants)) {
-    allowed_ = 1;
+    double allowed = 1;
     for (int k = 0; k < size; k++) {
       uniform_ &= tau_m(k) == tau_m(0) && tau_s(k) == tau_s(0);
       shortest_ = std::min(shortest_, 2 * tau_s(k));
-      allowed_ = std::min(allowed_, c_[Qif::kTolerance * width + k]);
+      allowed = std::min(allowed, c_[Qif::kTolerance * width + k]);
     }
-    for (int k = 0; k < size; k++) blur_ = std::max(blur_, 10 * allowed_ * tau_m(k));
-    allowed_ = std::pow(allowed_, 5.0 / 7);
-    per_allowed_ = 1 / allowed_;
+    for (int k = 0; k < size; k++) blur_ = std::max(blur_, 10 * allowed * tau_m(k));
+    per_allowed_ = std::pow(allowed, -5.0 / 7);
   }
 
   bool scan(const Lanes& l, double h, const double* row) const override {
@@ -111,8 +110,8 @@ class LinearForm final : public Population {
         const qif::Step s = uniform_ ? shared : step_of(k, h / n);
         const double r = h / n / tau_s(k);
         const double mx = free_x[k] > 0 ? lx[k] : 0, my = free_y[k] > 0 ? ly[k] : 0;
-        const qif::Back b = qif::step_back(s, qif::magnus(s, constant(k), y[k]),
-                                           constant(k), x[k], y[k], mx, my, r, trains);
+        const qif::Back b =
+            qif::step_back(s, constant(k), x[k], y[k], mx, my, r, trains);
         bias[k] += b.by_constant;
         by_1[k] -= b.by_c * s.c / tau_m(k);
         by_2[k] -= b.by_r * r / tau_s(k);
@@ -156,8 +155,7 @@ class LinearForm final : public Population {
     for (int j = n - 1; j >= 0; j--) {
       const double mx = mode.hold_x ? 0 : l.x, my = mode.hold_y ? 0 : l.y;
       const qif::Back b =
-          qif::step_back(step, qif::magnus(step, constant(k), kept[j].y), constant(k),
-                         kept[j].x, kept[j].y, mx, my, r, trains);
+          qif::step_back(step, constant(k), kept[j].x, kept[j].y, mx, my, r, trains);
       a.bias[first() + k] += b.by_constant;
       a.tau_1[first() + k] -= b.by_c * step.c / tau_m(k);
       a.tau_2[first() + k] -= b.by_r * r / tau_s(k);
@@ -337,8 +335,7 @@ class LinearForm final : public Population {
     const qif::Step s = step;
     for (int k = 0; k < n; k++) {
       const qif::Back b =
-          qif::step_back(s, qif::magnus(s, constant[k], y[k]), constant[k], x[k], y[k],
-                         lx[k], ly[k], 0, false);
+          qif::step_back(s, constant[k], x[k], y[k], lx[k], ly[k], 0, false);
       bias[k] += b.by_constant;
       lx[k] = b.lx;
       ly[k] = b.ly;
@@ -427,7 +424,7 @@ class LinearForm final : public Population {
 
   std::vector<double> c_;
   bool uniform_ = true;
-  double shortest_ = kInf, allowed_ = 1, per_allowed_ = 1, blur_ = 0;
+  double shortest_ = kInf, per_allowed_ = 1, blur_ = 0;
 };
 
 }  // namespace eventax

@@ -127,8 +127,9 @@ EVENTAX_INLINE double advanced(const Step& s, double constant, double x, double 
 struct Back {
   double lx, ly, by_constant, by_c, by_r;
 };
-EVENTAX_INLINE Back step_back(const Step& s, const Magnus& m, double constant, double x,
-                              double i, double lx, double ly, double r, bool trains) {
+EVENTAX_INLINE Back step_back(const Step& s, double constant, double x, double i,
+                              double lx, double ly, double r, bool trains) {
+  const Magnus m = magnus(s, constant, i);
   const double square = mul_add(m.x, m.x, -m.y * m.w);
   const double cosh = cosh_of(square), sinh = sinh_of(square);
   const double p = p_of(x), q = q_of(x);

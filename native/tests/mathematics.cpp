@@ -84,8 +84,7 @@ void check_qif_step() {
   for (const double x : {-0.9, -0.3, 0.2, 0.8, 1.1, 1.6})  // past a spike above 1
     for (const double i : {-2.0, 0.5, 6.0})
       for (const double c : {-0.2, 0.75, 3.0}) {
-        const qif::Back b =
-            qif::step_back(s, qif::magnus(s, c, i), c, x, i, 1, 0, h / tau_s, true);
+        const qif::Back b = qif::step_back(s, c, x, i, 1, 0, h / tau_s, true);
         const auto end = [&](double dx, double di, double dc, double dm, double ds) {
           const qif::Step moved = qif::step_of(h / (tau_m + dm), h / (tau_s + ds));
           return qif::advanced(moved, c + dc, x + dx, i + di);
