@@ -220,7 +220,7 @@ class BlockBack {
       if (found.peak(lane).pass != p || (*read_)[lane] == 0) continue;
       bool known = false;
       for (std::size_t j = 0; j < n; j++) known |= locals_[j].lane == lane;
-      if (!known) locals_.push_back({lane, -1, 0, -1, -1, {}});
+      if (!known) locals_.emplace_back(lane);
     }
   }
 

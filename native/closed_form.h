@@ -63,14 +63,11 @@ class ClosedForm final : public Population {
   double crossing(int k, State s, double h, State& end, bool& known) const override {
     if (!Neuron::kFires) return kInf;
     const Neuron n = lane(k);
-    const auto gap_at = [&](State at) {
-      return Gap{n.gap(at.x, at.y), n.gap_rate(at.x, at.y), n.gap_bend(at.x, at.y)};
-    };
     const auto gap_after = [&](double t) {
       const Way w = n.way(t);
-      return gap_at({n.x_after(w, s.x, s.y), n.y_after(w, s.x, s.y)});
+      return gap_of(n, {n.x_after(w, s.x, s.y), n.y_after(w, s.x, s.y)});
     };
-    const Gap now = gap_at(s);
+    const Gap now = gap_of(n, s);
     if (now.value >= 0) return 0;
     if (!known) {
       const Way w = n.way(h);
@@ -80,16 +77,16 @@ class ClosedForm final : public Population {
     const double doubt =
         1e-9 * (std::fabs(now.value) + std::fabs(s.x) + std::fabs(end.x));
     return first_rise(
-        now, gap_at(end), h, n.gap_third(s.x, s.y), doubt, gap_after,
+        now, gap_of(n, end), h, n.slow_rate(), n.fast_rate(), doubt, gap_after,
         [&] { return n.gap_turn(s.x, s.y); }, [&] { return n.gap_limit(s.x, s.y); });
   }
 
   double guess(int k, State s, double h) const override {
     const Neuron n = lane(k);
-    const double g = n.gap(s.x, s.y), u = n.gap_rate(s.x, s.y);
-    if (g >= 0) return 0;
-    const double square = u * u - 2 * g * n.gap_bend(s.x, s.y);
-    return u > 0 && square > 0 ? -2 * g / (u + std::sqrt(square)) : h;
+    const Gap now = gap_of(n, s);
+    if (now.value >= 0) return 0;
+    const Rise rise(now, n.slow_rate(), n.fast_rate());
+    return now.rate > 0 && rise.slope > 0 ? rise.s : h;
   }
 
   double gap(int k, State s) const override { return lane(k).gap(s.x, s.y); }
@@ -236,6 +233,10 @@ class ClosedForm final : public Population {
 
  private:
   EVENTAX_INLINE Neuron lane(int k) const { return Neuron::of(c_.data(), width(), k); }
+
+  static EVENTAX_INLINE Gap gap_of(const Neuron& n, State s) {
+    return {n.gap(s.x, s.y), n.gap_rate(s.x, s.y), n.gap_bend(s.x, s.y)};
+  }
 
   Mode mode(const Lanes& l, int k) const {
     const int f = first() + k;

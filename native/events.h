@@ -55,6 +55,9 @@ inline void sort_by_time(std::vector<Input>& inputs, double start, double end) {
   std::sort(inputs.begin(), inputs.end());
 }
 
+// What there is one of per event is made where it is kept: a temporary would be written
+// number by number and read whole, for which processors wait (5 % of a call).
+
 // A spike. `seq` is its number in its block's sequence of events if the block is
 // cyclic, else that of the next event.
 struct Spike {
@@ -63,6 +66,10 @@ struct Spike {
   std::int32_t neuron, lane;
   std::int32_t seq;
   std::int32_t cause;
+
+  Spike() = default;
+  Spike(double when, double x_then, double y_then, int of, int at, int number, int why)
+      : t(when), x(x_then), y(y_then), neuron(of), lane(at), seq(number), cause(why) {}
 };
 // What a spike's time moves with: its own crossing, or what put it above threshold.
 enum Cause {
@@ -94,6 +101,18 @@ struct Arrival {
   std::int32_t block;   // of an upstream spike
   std::int32_t group;   // spikes of one block and group fire before anybody hears them
 
+  Arrival() = default;
+  Arrival(double when, int sender, int in_row, int delay, int number, Source from,
+          int in_block = 0, int together = 0)
+      : t(when),
+        order(sender),
+        row(in_row),
+        reach(delay),
+        index(number),
+        source(from),
+        block(in_block),
+        group(together) {}
+
   bool operator<(const Arrival& o) const {
     return t < o.t || (t == o.t && order < o.order);
   }
@@ -106,31 +125,30 @@ using Queue = std::priority_queue<Arrival, std::vector<Arrival>, std::greater<Ar
 struct Event {
   Arrival arrival;
   int spike;  // its number if it is a spike, else -1
+
+  explicit Event(const Arrival& a) : arrival(a), spike(-1) {}
+  explicit Event(int number) : arrival(), spike(number) {}
   double time(const std::vector<Spike>& spikes) const {
     return spike >= 0 ? spikes[spike].t : arrival.t;
   }
 };
 
-// What a spike of `sender` sends to a block: one arrival for each of its delays up to
-// `end`. Without delays there is one, at once.
+// What a spike of `sender` at t sends to a block: calls take(time, row, reach) for each
+// of its delays up to `end`. Without delays there is one, at once.
 template <class Take>
 void send(const Block& block, const BlockPlan& plan, int sender, double t, double end,
-          Arrival arrival, Take take) {
-  arrival.row = plan.row_of[sender];
-  if (arrival.row < 0) return;
-  arrival.order = sender;
+          Take take) {
+  const int row = plan.row_of[sender];
+  if (row < 0) return;
   if (block.reaches.empty()) {
-    arrival.t = t;
-    arrival.reach = 0;
-    if (t <= end) take(arrival);
+    if (t <= end) take(t, row, 0);
     return;
   }
-  const auto& reaches = block.reaches[arrival.row];
+  const auto& reaches = block.reaches[row];
   for (std::size_t j = 0; j < reaches.size(); j++) {
-    arrival.t = t + reaches[j].delay;
-    arrival.reach = static_cast<std::int32_t>(j);
-    if (!(arrival.t <= end)) break;
-    take(arrival);
+    const double arrives = t + reaches[j].delay;
+    if (!(arrives <= end)) break;
+    take(arrives, row, static_cast<int>(j));
   }
 }
 
@@ -175,33 +193,35 @@ inline void gather(const Plan& plan, const Parameters& parameters, int b,
                        arrivals.end());
     sorted = arrivals.size();
   };
-  const auto take = [&](const Arrival& a) {
-    if (a.t <= until)
-      arrivals.push_back(a);
-    else
-      cursor.later.push_back(a);
+  const auto list_for = [&](double t) -> std::vector<Arrival>& {
+    return t <= until ? arrivals : cursor.later;
   };
   if (!cursor.later.empty()) {
     std::vector<Arrival> later;
     later.swap(cursor.later);
-    for (const Arrival& a : later) take(a);
+    for (const Arrival& a : later) list_for(a.t).push_back(a);
     merge();
   }
   const auto& inputs = *sources.inputs;
   for (; cursor.input < inputs.size() && inputs[cursor.input].t <= until;
        cursor.input++) {
     const Input& in = inputs[cursor.input];
-    send(block, p, plan.n_neurons + in.channel, in.t, end,
-         {0, 0, 0, 0, in.index, kInput, 0, 0}, take);
+    const int sender = plan.n_neurons + in.channel;
+    send(block, p, sender, in.t, end, [&](double t, int row, int reach) {
+      list_for(t).emplace_back(t, sender, row, reach, in.index, kInput);
+    });
   }
   merge();
   for (int from = 0; from < b; from++) {
     if (!(*sources.spikes)[from]) continue;
     const auto& spikes = *(*sources.spikes)[from];
-    for (std::size_t& j = cursor.spike[from]; j < spikes.size(); j++)
-      send(block, p, spikes[j].neuron, spikes[j].t, end,
-           {0, 0, 0, 0, static_cast<std::int32_t>(j), kUpstream, from, spikes[j].seq},
-           take);
+    for (std::size_t& j = cursor.spike[from]; j < spikes.size(); j++) {
+      const Spike& s = spikes[j];
+      send(block, p, s.neuron, s.t, end, [&](double t, int row, int reach) {
+        list_for(t).emplace_back(t, s.neuron, row, reach, static_cast<int>(j),
+                                 kUpstream, from, s.seq);
+      });
+    }
     merge();
   }
   if (!sources.observe) return;
@@ -209,8 +229,8 @@ inline void gather(const Plan& plan, const Parameters& parameters, int b,
   for (; cursor.observation < observe.size() &&
          observe[cursor.observation].first <= until;
        cursor.observation++)
-    arrivals.push_back({observe[cursor.observation].first, plan.n_senders, -1, 0,
-                        observe[cursor.observation].second, kObservation, 0, 0});
+    arrivals.emplace_back(observe[cursor.observation].first, plan.n_senders, -1, 0,
+                          observe[cursor.observation].second, kObservation);
   merge();
 }
 
@@ -228,19 +248,19 @@ inline void sequence(const Plan& plan, const Parameters& parameters, int b,
     if (cyclic && spike < spikes.size() &&
         spikes[spike].seq == static_cast<std::int32_t>(events.size())) {
       const Spike& s = spikes[spike];
+      const int number = static_cast<int>(spike++);
       if (parameters.delayed)
         send(parameters.blocks[b], plan.blocks[b], s.neuron, s.t, end,
-             {0, 0, 0, 0, static_cast<std::int32_t>(spike), kOwn, 0, 0},
-             [&](const Arrival& a) {
-               if (a.t > s.t) own.push(a);
+             [&](double t, int row, int reach) {
+               if (t > s.t) own.emplace(t, s.neuron, row, reach, number, kOwn);
              });
-      events.push_back({{}, static_cast<int>(spike++)});
+      events.emplace_back(number);
       continue;
     }
     const bool mine =
         !own.empty() && (next >= arrivals.size() || own.top() < arrivals[next]);
     if (!mine && next >= arrivals.size()) break;
-    events.push_back({mine ? own.top() : arrivals[next], -1});
+    events.emplace_back(mine ? own.top() : arrivals[next]);
     if (mine)
       own.pop();
     else

@@ -38,6 +38,10 @@ struct Local {
   double t;
   int spike, wake;  // numbers, -1 if it is not one
   State before;
+
+  explicit Local(int of, int order = -1, double when = 0, int in_spikes = -1,
+                 int in_wakes = -1, double x = 0, double y = 0)
+      : lane(of), key(order), t(when), spike(in_spikes), wake(in_wakes), before{x, y} {}
 };
 
 inline void locals_of(const Story& story, int pass, std::vector<Local>& locals) {
@@ -48,7 +52,7 @@ inline void locals_of(const Story& story, int pass, std::vector<Local>& locals) 
     for (auto s = std::lower_bound(spikes.begin(), spikes.end(), pass, by_seq);
          s != spikes.end() && s->seq == pass; ++s) {
       const int j = static_cast<int>(s - spikes.begin());
-      locals.push_back({s->lane, 2 * j, s->t, j, -1, {s->x, s->y}});
+      locals.emplace_back(s->lane, 2 * j, s->t, j, -1, s->x, s->y);
     }
   }
   const auto& wakes = *story.wakes;
@@ -56,12 +60,8 @@ inline void locals_of(const Story& story, int pass, std::vector<Local>& locals) 
     for (auto w = std::lower_bound(wakes.begin(), wakes.end(), pass, by_seq);
          w != wakes.end() && w->seq == pass; ++w) {
       const int j = static_cast<int>(w - wakes.begin());
-      locals.push_back({(*story.spikes)[w->spike].lane,
-                        2 * w->spike + 1,
-                        w->t,
-                        -1,
-                        j,
-                        {w->x, w->y}});
+      locals.emplace_back((*story.spikes)[w->spike].lane, 2 * w->spike + 1, w->t, -1, j,
+                          w->x, w->y);
     }
   if (locals.size() > 1)
     std::sort(locals.begin(), locals.end(), [](const Local& a, const Local& b) {

@@ -26,7 +26,6 @@ class BlockRun {
   // A sample begins. Runs keep their memory from one to the next.
   void start(const Parameters& parameters, int b, Meter meter) {
     block_ = &parameters.blocks[b];
-    delayed_ = parameters.delayed;
     states_.start(*block_);
     meter_ = std::move(meter);
     arrivals_.clear();
@@ -296,7 +295,7 @@ class BlockRun {
 
   void note(int lane, double t, State s, int cause) {
     last_spike_[lane] = static_cast<int>(spikes_.size());
-    spikes_.push_back({t, s.x, s.y, plan_->neurons[lane], lane, seq_, cause});
+    spikes_.emplace_back(t, s.x, s.y, plan_->neurons[lane], lane, seq_, cause);
   }
 
   // Spikes of several lanes in order of time, at one time by neuron.
@@ -461,21 +460,14 @@ class BlockRun {
       wake_at_[lane] = t_ + block_->rest[lane];
       next_wake_ = std::min(next_wake_, wake_at_[lane]);
     }
-    const int row = plan_->row_of[plan_->neurons[lane]];
-    if (row < 0) return;
-    if (!delayed_) {
-      arrive(weights(row));
-      return;
-    }
-    Arrival arrival{0,    0, 0, 0, static_cast<std::int32_t>(spikes_.size()) - 1,
-                    kOwn, 0, 0};
-    send(*block_, *plan_, plan_->neurons[lane], t_, end_, arrival,
-         [&](const Arrival& a) {
-           if (a.t > t_)
-             own_.push(a);
-           else
-             deliver(a);
-         });
+    const int neuron = plan_->neurons[lane];
+    const int number = static_cast<int>(spikes_.size()) - 1;
+    send(*block_, *plan_, neuron, t_, end_, [&](double t, int row, int reach) {
+      if (t > t_)
+        own_.emplace(t, neuron, row, reach, number, kOwn);
+      else
+        deliver(row, reach);
+    });
   }
 
   const double* weights(int row) const {
@@ -487,15 +479,15 @@ class BlockRun {
     arriving_.push_back({row, seq_ - 1});
   }
 
-  void deliver(const Arrival& a) {
-    const double* row = weights(a.row);
+  void deliver(int row, int reach) {
+    const double* w = weights(row);
     const auto* lanes =
-        block_->reaches.empty() ? nullptr : &block_->reaches[a.row][a.reach].lanes;
+        block_->reaches.empty() ? nullptr : &block_->reaches[row][reach].lanes;
     if (!lanes || lanes->empty()) {
-      arrive(row);
+      arrive(w);
       return;
     }
-    for (const int lane : *lanes) states_.set(lane, states_.received(lane, row[lane]));
+    for (const int lane : *lanes) states_.set(lane, states_.received(lane, w[lane]));
   }
 
   template <class Observe>
@@ -514,7 +506,7 @@ class BlockRun {
         meter_.open();
       return;
     }
-    deliver(a);
+    deliver(a.row, a.reach);
     if (!block_->jumps || a.source != kUpstream || next_ >= arrivals_.size()) return;
     // Who fires together does so before anybody who hears it.
     const Arrival& more = arrivals_[next_];
@@ -591,7 +583,6 @@ class BlockRun {
   const Setting* setting_;
   const BlockPlan* plan_;
   const Block* block_ = nullptr;
-  bool delayed_ = false;
   LaneStates states_;
   Meter meter_{Reading::kNone, 0, 0, false};
   std::vector<Arrival> arrivals_;

@@ -73,10 +73,8 @@ struct Alif {
   EVENTAX_INLINE double gap_bend(double x, double y) const {
     return adapt * y_rate(x, y) - leak * x_rate(x, y);
   }
-  EVENTAX_INLINE double gap_third(double x, double y) const {
-    return leak * leak * std::fabs(x_rate(x, y)) +
-           adapt * adapt * std::fabs(y_rate(x, y));
-  }
+  EVENTAX_INLINE double slow_rate() const { return leak < adapt ? leak : adapt; }
+  EVENTAX_INLINE double fast_rate() const { return leak < adapt ? adapt : leak; }
   EVENTAX_INLINE double gap_turn(double x, double y) const {
     return turning_point(leak, adapt, gap_rate(x, y), (leak - adapt) * y_rate(x, y));
   }

@@ -100,11 +100,9 @@ struct Lif {
   EVENTAX_INLINE double gap_bend(double x, double y) const {
     return -leak * x_rate(x, y) - gain * syn * y;
   }
-  // Bounds the third derivative of the gap from here on.
-  EVENTAX_INLINE double gap_third(double x, double y) const {
-    const double fast = leak > syn ? leak : syn;
-    return fast * fast * (std::fabs(x_rate(x, y)) + std::fabs(gain * y)) / 2;
-  }
+  // Of the two exponentials in it.
+  EVENTAX_INLINE double slow_rate() const { return rates.slow; }
+  EVENTAX_INLINE double fast_rate() const { return rates.slow + rates.apart; }
   EVENTAX_INLINE double gap_turn(double x, double y) const { return x_turn(x, y); }
   // At infinity.
   double gap_limit(double x, double y) const {

@@ -61,6 +61,42 @@ void check_exponentials() {
     }
 }
 
+// x of an LIF neuron in long double.
+long double potential(const Lif& n, double x, double y, double t) {
+  const long double a = n.leak, b = n.syn, lost = -std::expm1(-a * t);
+  const long double by_y =
+      std::exp(-a * t) * (a == b ? t : std::expm1((a - b) * t) / (a - b));
+  return x + n.gain * y * by_y + (a > 0 ? (n.bias - x) * lost : n.bias * t);
+}
+
+// Against steps of h / 1000 and bisection, as far as those see a crossing.
+void check_crossing(const Lif& n, double x, double y, double h) {
+  const auto gap = [&](long double t) {
+    return potential(n, x, y, static_cast<double>(t)) - n.thresh;
+  };
+  const auto after = [&](double t) {
+    const auto w = n.way(t);
+    const double xe = n.x_after(w, x, y), ye = n.y_after(w, x, y);
+    return Gap{n.gap(xe, ye), n.gap_rate(xe, ye), n.gap_bend(xe, ye)};
+  };
+  const double found = first_rise(
+      after(0), after(h), h, n.slow_rate(), n.fast_rate(), 1e-9, after,
+      [&] { return n.gap_turn(x, y); }, [&] { return n.gap_limit(x, y); });
+  int step = 1;
+  while (step <= 1000 && gap(h * step / 1000.0) < 0) step++;
+  if (step > 1000) {
+    // A top between two steps may be missed by them, not by the search.
+    CHECK(!(found < kInf) || std::fabs(static_cast<double>(gap(found))) < 1e-13);
+    return;
+  }
+  double low = h * (step - 1) / 1000.0, high = h * step / 1000.0;
+  for (int k = 0; k < 100; k++)
+    (gap((low + high) / 2) < 0 ? low : high) = (low + high) / 2;
+  const double rate = after(high).rate;
+  const double rounding = 4e-16 * (4 + std::fabs(x) + std::fabs(y) + std::fabs(n.bias));
+  CHECK(std::fabs(found - high) * rate <= rounding + 1e-15 * h * rate);
+}
+
 void check_crossings() {
   // A bias alone: v = ic (1 - exp(-t / tau)).
   const Lif n{0.1, 0.1, 0.0, 0.2, 1.5, 1.0, 0.0, Rates::of(0.1, 0.2)};
@@ -69,13 +105,25 @@ void check_crossings() {
     const double x = n.x_after(w, 0, 0), y = n.y_after(w, 0, 0);
     return Gap{n.gap(x, y), n.gap_rate(x, y), n.gap_bend(x, y)};
   };
-  const double found = first_rise(
-      after(0), after(50), 50, n.gap_third(0, 0), 1e-9, after,
-      [&] { return n.gap_turn(0, 0); }, [] { return 0.5; });
-  CHECK(close(found, 10 * std::log(3.0L), 4e-16 * 4));
-  CHECK(!(first_rise(
-              after(0), after(5), 5, 1, 1e-9, after, [] { return kInf; },
-              [] { return 0.5; }) < kInf));
+  const auto rises = [&](double h) {
+    return first_rise(
+        after(0), after(h), h, n.slow_rate(), n.fast_rate(), 1e-9, after,
+        [&] { return n.gap_turn(0, 0); }, [] { return 0.5; });
+  };
+  CHECK(close(rises(50), 10 * std::log(3.0L), 4e-16 * 4));
+  CHECK(!(rises(5) < kInf));
+
+  for (const double leak : {0.0, 0.01, 0.1, 0.3})
+    for (const double syn : {0.03, 0.1, 0.1000001, 0.15, 0.2, 0.25, 0.6, 5.0})
+      for (const double bias : {-0.5, 0.0, 0.9, 1.0 + 1e-6, 3.0})
+        for (const double x : {-2.0, 0.0, 0.7, 0.99999})
+          for (const double y : {-4.0, 0.0, 0.5, 3.0, 40.0})
+            for (const double h : {0.3, 4.0, 60.0}) {
+              const double gain = leak > 0 ? leak : 1, drift = leak > 0 ? 0 : 1;
+              check_crossing(
+                  {leak, gain, drift, syn, bias, 1.0, 0.0, Rates::of(leak, syn)}, x, y,
+                  h);
+            }
 }
 
 void check_qif_step() {
