@@ -21,8 +21,9 @@ QUIET := --quiet --disable-pip-version-check --no-input
 PIP := $(PY) -m pip $(QUIET)
 
 # XLA ends the process at a flag that it does not know, and they come and go: jaxlib 0.11
-# has dropped the second one. So each is tried first.
-KNOWN = for flag in $(QUICK); do XLA_FLAGS=$$flag JAX_PLATFORMS=cpu $(PY) -c "import jax; jax.devices()" 2>/dev/null && echo $$flag; done
+# has dropped the second one. So all are tried first, then each.
+TRY   = JAX_PLATFORMS=cpu $(PY) -c "import jax; jax.devices()" 2>/dev/null && echo
+KNOWN = XLA_FLAGS="$(QUICK)" $(TRY) "$(QUICK)" || for flag in $(QUICK); do XLA_FLAGS=$$flag $(TRY) $$flag; done
 
 CPP := $(wildcard native/*.h native/*.cpp native/*/*.h native/*/*.cpp)
 

@@ -29,8 +29,8 @@ CONSTANTS: dict[str, float] = {"tmem": 20.0, "tsyn": 5.0, "thresh": 1.0}
 MEAN, SPREAD = 8.0, 4.0
 # The oracle takes its time: it is asked for the first samples only.
 CHECKED = 4
-# With so much more for all layers but the first, each of five hidden layers fires 80 to
-# 100 times in a sample; without, the last one hardly does, with 1.3 seven times as much.
+# So much more comes to all layers but the first: then each of five hidden layers fires
+# 80 to 100 times in a sample. With 1 the last one hardly does, with 1.3 700 times.
 DEEPER = 1.1
 DATA = Path(__file__).parent / "data"
 

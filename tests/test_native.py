@@ -191,7 +191,7 @@ def test_both_engines_say_the_same(name, question):
         np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-8 * size)
 
 
-@BOTH
+@pytest.mark.parametrize("engine", ["native", slow("jax")])
 def test_leaves_of_another_type_are_taken_in_the_networks(engine):
     """As somebody puts them there: delays of a whole number, weights of NumPy's."""
     more = {"thresh": 1.0, "init_tsyn": 5.0, "init_tmem": 10.0, "wlim": 1.0}

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from marks import slow
 
 from eventax import FFEvNN, PackedSpikes
 from eventax.encoding import pack_batch
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("x64")
 SAMPLES = [([3.0, 1.0, 3.0, 9.0], [2, 0, 0, 2]), ([], []), ([2.0], [1])]
 
 
-@pytest.fixture(scope="module", params=["native", "jax"])
+@pytest.fixture(scope="module", params=["native", slow("jax")])
 def net(request, x64):
     return FFEvNN(
         [4, 2],

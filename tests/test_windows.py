@@ -224,7 +224,7 @@ def test_gradients(name, engine):
 @pytest.mark.parametrize(
     ("name", "question"),
     [
-        ("LIF", "highest"),  # layer by layer
+        slow("LIF", "highest"),  # layer by layer
         slow("layered", "integral"),
         slow("recurrent, delays", "highest"),
         ("recurrent", "integral"),
