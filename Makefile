@@ -4,7 +4,7 @@
 #   VENV     where the environment is                            (.venv)
 #   WORKERS  test processes; 0 runs the tests in one process     (2)
 #   ARGS     passed on to the program that the target runs
-#   QUICK    XLA's flags for `make test`; QUICK= compiles as users do, which takes longer
+#   QUICK    XLA's flags for tests; QUICK= compiles as users do, which takes twice as long
 
 PYTHON  ?= python3
 VENV    ?= .venv
@@ -25,6 +25,8 @@ PIP := $(PY) -m pip $(QUIET)
 TRY   = JAX_PLATFORMS=cpu $(PY) -c "import jax; jax.devices()" 2>/dev/null && echo
 KNOWN = XLA_FLAGS="$(QUICK)" $(TRY) "$(QUICK)" || for flag in $(QUICK); do XLA_FLAGS=$$flag $(TRY) $$flag; done
 
+PYTEST = XLA_FLAGS="$$($(KNOWN)) $$XLA_FLAGS" $(PY) -m pytest -n $(WORKERS) --dist worksteal
+
 CPP := $(wildcard native/*.h native/*.cpp native/*/*.h native/*/*.cpp)
 
 .DEFAULT_GOAL := help
@@ -38,10 +40,10 @@ demo: $(VENV)/.stamp-examples ## train the regression network and write pictures
 	@$(PY) examples/regression.py $(ARGS)
 
 test: $(VENV)/.stamp-test ## run the tests, without the slow ones
-	@XLA_FLAGS="$$($(KNOWN)) $$XLA_FLAGS" $(PY) -m pytest -n $(WORKERS) --dist worksteal -m "not slow" $(ARGS)
+	@$(PYTEST) -m "not slow" $(ARGS)
 
 test-full: $(VENV)/.stamp-test ## run all tests
-	@$(PY) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 fuzz: $(VENV)/.stamp-test ## random networks through an engine, against the oracle
 	@cd tests && $(abspath $(PY)) fuzz.py $(ARGS)
