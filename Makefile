@@ -4,7 +4,7 @@
 #   VENV     where the environment is                            (.venv)
 #   WORKERS  test processes; 0 runs the tests in one process     (2)
 #   ARGS     passed on to the program that the target runs
-#   QUICK    XLA's flags for tests; QUICK= compiles as users do, which takes twice as long
+#   QUICK    XLA's flags for tests; QUICK= compiles as users do, which takes longer
 
 PYTHON  ?= python3
 VENV    ?= .venv
