@@ -62,6 +62,11 @@ def _peer(settings: str = "", bound: float = NUMERICAL_BOUND, **options: Any) ->
     return Row("peer", settings=settings, options=options, bound=bound, rounds=1)
 
 
+def _peers(bound: float = NUMERICAL_BOUND) -> tuple[Row, Row]:
+    """Its step of 0.1 ms, and its default of 0.001."""
+    return _peer("step 0.1", bound, solver_stepsize=0.1), _peer()
+
+
 def _this(solver: str, tolerance: float, bound: float = NUMERICAL_BOUND) -> Row:
     """A row of this package with a looser tolerance than its own."""
     return Row(
@@ -94,8 +99,8 @@ def _speech(spikes: int, *others: Row) -> Comparison:
 
 
 # Of the older package: its commonest setting, for EIF its default (a step of 0.001: on
-# the others a call takes minutes), and the
-# fastest found that keep the spikes within NUMERICAL_BOUND and within FINE_BOUND.
+# the others a call takes minutes), and the fastest found that keep the spikes within
+# NUMERICAL_BOUND and within FINE_BOUND.
 COMPARISONS |= {
     "eif": _recurrent(
         "eif",
@@ -124,23 +129,13 @@ COMPARISONS |= {
         name="Yin-Yang 5-20-3, trainable delays",
         worker="yin_yang",
         options={"classifier": "delays"},
-        rows=(
-            _peer("step 0.1", solver_stepsize=0.1),
-            _peer(),
-            JAX,
-            Row("this"),
-        ),
+        rows=(*_peers(), JAX, Row("this")),
     ),
     "yin-yang": Comparison(
         name="Yin-Yang 5-120-3",
         worker="yin_yang",
         options={"classifier": "plain"},
-        rows=(
-            _peer("step 0.1", COARSE_BOUND, solver_stepsize=0.1),
-            _peer(),
-            JAX,
-            Row("this"),
-        ),
+        rows=(*_peers(COARSE_BOUND), JAX, Row("this")),
     ),
     # Its times are in µs.
     "jaxsnn-example": Comparison(
@@ -152,14 +147,13 @@ COMPARISONS |= {
             Row("this"),
         ),
     ),
-    "single": _recurrent("lif", _peer("step 0.1", solver_stepsize=0.1), _peer(), JAX),
+    "single": _recurrent("lif", *_peers(), JAX),
     "speech-small": Comparison(
         name="recurrent 50-24-4",
         worker="speech",
         options={"network": "small"},
         rows=(
-            _peer("step 0.1", solver_stepsize=0.1),
-            _peer(),
+            *_peers(),
             Row("jaxsnn", options={"package": "jaxsnn"}),
             JAX,
             Row("this", settings="float64", options={"double": True}),

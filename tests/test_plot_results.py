@@ -201,7 +201,7 @@ def test_very_many_runs_are_bands():
     assert names == ["weights: range", "middle half", "median"]
 
 
-def test_wrong_arguments_of_learning_curves():
+def test_wrong_arguments_of_learning_curves(unchecked):
     with fails(ValueError, "`curves['a']`", "1 or 2 axes", "()"):
         plot.learning_curves({"a": 1.0})
     with fails(ValueError, "`curves` must be", "(1, 1, 1)"):
@@ -210,6 +210,8 @@ def test_wrong_arguments_of_learning_curves():
         plot.learning_curves({"a": ["x"]})
     with fails(ValueError, "`window` must be at least 1", "got 0"):
         plot.learning_curves([1.0], window=0)
+    with fails(TypeError, "`start` must be", "'a'"):
+        plot.learning_curves([1.0], start="a")
 
 
 # -- confusion -------------------------------------------------------------------------

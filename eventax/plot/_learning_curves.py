@@ -56,7 +56,8 @@ def learning_curves(
     Raises:
         ImportError: matplotlib is not installed.
         TypeError: `ax` is no Axes, or what should be numbers are none.
-        ValueError: a curve has not one or two axes, or `window` is below 1.
+        ValueError: a curve has not one or two axes, `start` is below 0, or `window`
+            below 1.
 
     Example:
         >>> from eventax import plot
@@ -73,6 +74,7 @@ def learning_curves(
         )
         for name, values in named.items()
     }
+    check_count("start", start, 0)
     if window is not None:
         check_count("window", window, 1)
     if log:
