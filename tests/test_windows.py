@@ -149,7 +149,7 @@ def test_windows_side_by_side_add_up(name, engine):
     np.testing.assert_allclose(same, tops[0], rtol=1e-12)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", FAST)
 @pytest.mark.parametrize("cls", [FFEvNN, EvNN])
 def test_a_window_of_one_moment(cls, engine):
     net, x = with_readouts(cls, engine), inputs()
@@ -363,7 +363,7 @@ def test_events_at_the_ends(cls, engine):
     np.testing.assert_allclose(area, 6 * (1 - fall), rtol=1e-12)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", FAST)
 def test_what_comes_after_the_end_is_no_event(engine):
     """The simulation stops there."""
     bounded = {"max_event_steps": 4, "dtype": jnp.float64, "engine": engine}
