@@ -126,12 +126,14 @@ inline Decay decay(double rate, double h) { return {rate, decay_integral(rate, h
 
 // (E(p) - E(q)) / (q - p) of these integrals E: the integral of
 // s exp(-slow s) (1 - exp(-|p - q| s)) / (|p - q| s). It is some h^2 / 2, exact to a
-// rounding of h over the larger rate: of many short ways no more is lost than of a long
-// one.
+// rounding of h over the larger rate, and to 1e-11 of itself: of many short ways no
+// more is lost than of a long one.
 inline double decay_integral_slope(Decay p, Decay q, double h) {
   const double apart = std::fabs(p.rate - q.rate), slow = std::min(p.rate, q.rate);
   const double z = apart * h;
-  if (z > 0.3 || 3 * apart > slow) return (p.area - q.area) / (q.rate - p.rate);
+  // Where both rates hardly do anything nothing would be left of the difference.
+  if (z > 0.3 || (3 * apart > slow && z > 1e-4))
+    return (p.area - q.area) / (q.rate - p.rate);
   // A series in `apart`, of the moments of s^n exp(-slow s), n = 1 to kTerms.
   constexpr int kTerms = 12;
   double moments[kTerms + 1];

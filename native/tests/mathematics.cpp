@@ -61,6 +61,18 @@ void check_exponentials() {
     }
 }
 
+// Rates that hardly do anything, by the first terms of a series in both.
+void check_slow_integrals() {
+  for (const double a : {0.0, 1e-12, 1e-9, 1e-6})
+    for (const double b : {1e-12, 1e-10, 3e-9, 1e-6, 1e-5})
+      for (const double h : {0.01, 1.0, 40.0}) {
+        const double wanted = h * h / 2 - (a + b) * h * h * h / 6 +
+                              (a * a + a * b + b * b) * h * h * h * h / 24;
+        const double slope = decay_integral_slope(decay(a, h), decay(b, h), h);
+        CHECK(std::fabs(slope - wanted) < 1e-11 * wanted);
+      }
+}
+
 // x of an LIF neuron in long double.
 long double potential(const Lif& n, double x, double y, double t) {
   const long double a = n.leak, b = n.syn, lost = -std::expm1(-a * t);
@@ -154,6 +166,7 @@ void check_qif_step() {
 
 int main() {
   check_exponentials();
+  check_slow_integrals();
   check_crossings();
   check_qif_step();
   return eventax::tests::failures();
