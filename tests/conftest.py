@@ -1,7 +1,9 @@
 """Fixtures shared by all test files."""
 
+import ctypes
 import gc
 import itertools
+import os
 import pathlib
 
 import jax
@@ -9,8 +11,8 @@ import jaxtyping
 import pytest
 
 # Of the 65,530 memory mappings that Linux allows a process; see the FAQ. XLA ends the
-# process where there is none left.
-MOST_MAPPINGS = 40_000
+# process where there is none left. And of its memory: two processes had 18 GB.
+MOST_MAPPINGS, MOST_BYTES = 40_000, 3 << 30
 FINISHED = itertools.count(1)
 
 # Python looks for garbage after each 700 new objects, and through all that there are
@@ -30,12 +32,18 @@ def pytest_collection_modifyitems(items):
 def pytest_runtest_teardown():
     """Lets go of compiled programs when there are too many of them: in all tests some
     thousands are compiled."""
-    maps = pathlib.Path("/proc/self/maps")
-    if next(FINISHED) % 20 or not maps.exists():
+    process = pathlib.Path("/proc/self")
+    if next(FINISHED) % 20 or not process.exists():
         return
-    with maps.open("rb") as lines:
-        if sum(1 for _ in lines) > MOST_MAPPINGS:
-            jax.clear_caches()
+    with (process / "maps").open("rb") as lines:
+        mappings = sum(1 for _ in lines)
+    pages = int((process / "statm").read_text().split()[1])
+    if mappings > MOST_MAPPINGS or pages * os.sysconf("SC_PAGE_SIZE") > MOST_BYTES:
+        jax.clear_caches()
+        gc.collect()
+        # What is free in between stays with the process otherwise.
+        if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+            trim(0)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -44,11 +44,14 @@ def test_native_in_single_precision(draw):
 
 @pytest.mark.slow
 @seed(2)
-@settings(max_examples=100, **QUIET)
+@settings(max_examples=20, **QUIET)
 @given(draws())
 @example(PAST_INFINITY)
 def test_jax(draw):
-    check(draw, "jax")
+    """A hundred networks, five to a program: with one each it took half an hour."""
+    assume(not (draw.n == 1 and ", " in draw.model))
+    found = compare_several(draw, "jax", count=5)
+    assert not [wrong for wrong in found if isinstance(wrong, AssertionError)]
 
 
 @needs_native
