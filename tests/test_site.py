@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urldefrag, urljoin
 
 import pytest
+from marks import slow
 
 ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "out" / "site"
@@ -61,11 +62,18 @@ def browser():
         chromium.close()
 
 
-@pytest.fixture
-def page(browser, host):
-    """An empty page, whose `faults` collect what goes wrong in it."""
+@pytest.fixture(scope="module")
+def context(browser):
+    """One for all, which loads scripts and fonts once."""
     context = browser.new_context(viewport={"width": WIDTHS[0], "height": 900})
     context.set_default_timeout(SECONDS * 1000)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context, host):
+    """An empty page, whose `faults` collect what goes wrong in it."""
     page = context.new_page()
     page.faults = faults = []
     page.on("console", lambda m: m.type == "error" and faults.append(m.text))
@@ -89,7 +97,7 @@ def page(browser, host):
         lambda got: got.status < 400 or faults.append(f"{got.status}: {got.url}"),
     )
     yield page
-    context.close()
+    page.close()
 
 
 LOOK = """async () => {
@@ -120,11 +128,17 @@ LOOK = """async () => {
 }"""
 
 
-@pytest.mark.parametrize("path", PAGES)
+def row(path):
+    """Listings of sources, of which the widest stands for all, are slow."""
+    listing = path.startswith("source/") and not path.endswith("/_evnn.html")
+    return slow(path) if listing else path
+
+
+@pytest.mark.parametrize("path", [row(path) for path in PAGES])
 def test_page(page, host, path):
+    page.goto(host + path)
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
-        page.goto(host + path)
         seen = page.evaluate(LOOK)
         assert not page.faults
         assert seen["text"] > 10
