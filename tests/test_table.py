@@ -166,8 +166,8 @@ def test_single_precision(case):
     off = {}
     for name, g in gradient.items():
         assert np.all(np.isfinite(g)), name
-        size = max(np.linalg.norm(exact[name]), 1e-300)
-        off[name] = np.linalg.norm(g - exact[name]) / size
+        size = max(float(np.linalg.norm(exact[name])), 1e-300)
+        off[name] = float(np.linalg.norm(g - exact[name])) / size
     assert max(off.values()) <= 3e-3, off
 
 
