@@ -16,7 +16,7 @@ MOST_MAPPINGS, MOST_BYTES = 40_000, 4 << 30
 FINISHED = itertools.count(1)
 
 # Python looks for garbage after each 700 new objects, and through all that there are
-# again and again while JAX traces: a sixth of the time of the tests.
+# again and again while JAX traces: a tenth of the time of the tests.
 gc.set_threshold(100_000, 20, 20)
 
 
