@@ -159,7 +159,8 @@ def test_single_precision(case):
     found = [largest_gap([x[b] for x in record], t) for b, t in enumerate(traces)]
     print(case, "float32", max(found))
     assert record[0].dtype == np.float32
-    assert max(found) <= 1e-3
+    for leaves, trace, gap in zip(rounded, traces, found, strict=True):
+        assert gap <= 1e-3 or gap <= moved_by_rounding(case, leaves, trace)
     # A gradient is as good as the steps of the solver; what is wrong is worse.
     compared = case in CORE or case.wrapper == case.delays == ""
     exact = runner(case, F64)(rounded)[1] if compared else gradient
@@ -169,6 +170,22 @@ def test_single_precision(case):
         size = max(float(np.linalg.norm(exact[name])), 1e-300)
         off[name] = float(np.linalg.norm(g - exact[name])) / size
     assert max(off.values()) <= 3e-3, off
+
+
+def moved_by_rounding(case, leaves, trace):
+    """How far the oracle moves spikes when parameters move by a float32 rounding."""
+    rng, furthest = np.random.default_rng(0), 0.0
+    for _ in range(6):
+        moved = {
+            k: v * (1 + 2.0**-24 * rng.choice([-1, 1], v.shape))
+            for k, v in leaves.items()
+            if k != "in_spike_times"
+        }
+        other = case.truth(leaves | moved)
+        assert other.events == trace.events
+        furthest = max(furthest, np.abs(other.times - trace.times).max())
+    print(case, "moves by", furthest, "for a rounding of its parameters")
+    return furthest
 
 
 @pytest.mark.parametrize("case", TABLE, ids=str)
