@@ -31,10 +31,12 @@ def versions() -> str:
 def native_core() -> str:
     """The library that was found and how it was built, or why there is none."""
     with warnings.catch_warnings():
-        # The same sentence is part of what is printed.
+        # What it says is part of what is printed.
         warnings.simplefilter("ignore")
         library = load()
-    return f"{library.path}, by {library.how}" if library else why_missing()
+    if library is None:
+        return f"none, eventax runs on JAX: {why_missing()}"
+    return f"{library.path}, by {library.how}"
 
 
 def devices() -> str:

@@ -61,7 +61,7 @@ def load() -> Library | None:
 
 
 def why_missing() -> str:
-    """Why `load` has no library: one sentence, empty if it has one."""
+    """Why `load` has no library: half a sentence, empty if it has one."""
     return _loaded()[1]
 
 
@@ -70,10 +70,10 @@ def _loaded() -> tuple[Library | None, str]:
     try:
         return _open(_choose(_candidates())), ""
     except (_UnusableError, OSError) as reason:
-        sentence = f"No native core, eventax runs on JAX: {reason}."
         if not isinstance(reason, _SwitchedOffError):
+            sentence = f"No native core, eventax runs on JAX: {reason}."
             warnings.warn(sentence, RuntimeWarning, stacklevel=3)
-        return None, sentence
+        return None, str(reason)
 
 
 def _candidates() -> list[Path]:

@@ -45,11 +45,10 @@ def is_native(engine: Engine, why_not: str | None) -> bool:
     if engine == "jax":
         return False
     if why_not is None and not has_native():
-        why_not = native.why_missing()
+        why_not = f"there is no native core: {native.why_missing()}"
     if engine == "native" and why_not is not None:
         raise ValueError(
-            "`engine`='native' cannot simulate this network: "
-            f"{why_not.removesuffix('.')}. Use "
+            f"`engine`='native' cannot simulate this network: {why_not}. Use "
             "`engine='auto'` or `engine='jax'`."
         )
     # On an accelerator everything else of a program is there too.

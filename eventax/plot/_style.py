@@ -78,9 +78,9 @@ def legend_above(ax: Axes) -> list[Any]:
 
 
 def legend_inside(ax: Axes) -> None:
-    """A legend where there is room."""
+    """A legend where there is most room, over the data where there is too little."""
     if ax.get_legend_handles_labels()[1]:
-        ax.legend(frameon=False, fontsize="small")
+        ax.legend(framealpha=0.85, edgecolor="none", fontsize="small")
 
 
 def note(ax: Axes, text: str) -> None:
