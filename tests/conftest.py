@@ -11,8 +11,10 @@ import jaxtyping
 import pytest
 
 # Of the 65,530 memory mappings that Linux allows a process; see the FAQ. XLA ends the
-# process where there is none left. And of its memory: two processes had 18 GB.
-MOST_MAPPINGS, MOST_BYTES = 40_000, 4 << 30
+# process where there is none left.
+MOST_MAPPINGS = 40_000
+# Of the machine's memory: two processes that let go of nothing had 18 GB.
+MOST_OF_MEMORY = 0.25
 FINISHED = itertools.count(1)
 
 # Python looks for garbage after each 700 new objects, and through all that there are
@@ -38,7 +40,8 @@ def pytest_runtest_teardown():
     with (process / "maps").open("rb") as lines:
         mappings = sum(1 for _ in lines)
     pages = int((process / "statm").read_text().split()[1])
-    if mappings > MOST_MAPPINGS or pages * os.sysconf("SC_PAGE_SIZE") > MOST_BYTES:
+    most_pages = MOST_OF_MEMORY * os.sysconf("SC_PHYS_PAGES")
+    if mappings > MOST_MAPPINGS or pages > most_pages:
         jax.clear_caches()
         gc.collect()
         # What is free in between stays with the process otherwise.

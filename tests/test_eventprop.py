@@ -119,15 +119,13 @@ def worst(found, expected):
     return errors
 
 
-# Closed forms, with all kinds of delays, and both losses; numerical flows are those of
+# A closed form with a pause and all kinds of delays; spikes and a numerical flow are in
 # `test_a_users_model`. The rest of the table is slow.
-FAST = [
-    (Case("LIF", "Refractory", "both"), of_spikes),
-    (Case("QIF"), of_states),
-]
+FAST = [(Case("QIF", "Refractory", "both"), of_states)]
 ALL = [*(Case(model) for model in MODELS), *CORE]
 ALL += [Case("LIF", w, d) for w in WRAPPERS for d in DELAYS]
-SLOW = [(case, of_both) for case in dict.fromkeys(ALL)]
+SLOW = [(Case("LIF", "Refractory", "both"), of_spikes)]
+SLOW += [(case, of_both) for case in dict.fromkeys(ALL)]
 
 
 @pytest.mark.parametrize(

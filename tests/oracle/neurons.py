@@ -151,11 +151,12 @@ def lif(
     """
     weights, n = _senders_by_receivers(weights)
     ic, tmem, tsyn, thresh, vreset = _per_neuron(n, ic, tmem, tsyn, thresh, vreset)
+    leaks = np.isfinite(tmem)
+    rate, decay = np.where(leaks, 1.0 / tmem, 1.0), -1.0 / tsyn
 
     def dynamics(t: float, state: np.ndarray) -> np.ndarray:
         v, i = state.T
-        slope = np.where(np.isinf(tmem), i + ic, (i + ic - v) / tmem)
-        return _columns(slope, -i / tsyn)
+        return _columns(rate * (i + ic - leaks * v), decay * i)
 
     return Population(
         start=np.zeros((n, 2)),
@@ -261,11 +262,12 @@ def eif(
     (peak,) = _per_neuron(n, v_peak)
     if np.any((peak - vT) / deltaT > _STEEPEST):
         raise ValueError(f"v_peak must be <= vT + {_STEEPEST} deltaT, got {peak}")
+    drive, rate, steepness, decay = EL + ic, 1.0 / tmem, 1.0 / deltaT, -1.0 / tsyn
 
     def dynamics(t: float, state: np.ndarray) -> np.ndarray:
         v, i = state.T
-        upstroke = deltaT * np.exp((v - vT) / deltaT)
-        return _columns((EL - v + upstroke + i + ic) / tmem, -i / tsyn)
+        upstroke = deltaT * np.exp(steepness * (v - vT))
+        return _columns(rate * (drive - v + upstroke + i), decay * i)
 
     return Population(
         start=_columns(EL, np.zeros(n)),

@@ -458,7 +458,10 @@ def test_differences_of_a_qif_spike():
 
 @pytest.mark.parametrize(
     ("model", "size", "noise", "tolerance"),
-    [(lif, 1.5, fd.LIF_NOISE, 1e-9), (qif, 15.0, fd.ODE_NOISE, 1e-8)],
+    [
+        (lif, 1.5, fd.LIF_NOISE, 1e-9),
+        pytest.param(qif, 15.0, fd.ODE_NOISE, 1e-8, marks=pytest.mark.slow),
+    ],
 )
 def test_entries_add_up_to_the_directional_derivative(model, size, noise, tolerance):
     params = random_network(2, n=2, m=1, size=size)
