@@ -260,7 +260,7 @@ def test_errors_of_form(unchecked):
     [
         ("recurrent", "jax"),
         slow("delays", "jax"),
-        ("layers", "jax"),
+        slow("layers", "jax"),
         ("delays", NATIVE),
     ],
 )

@@ -335,7 +335,7 @@ def test_a_window_of_its_own_for_each_sample(engine):
     np.testing.assert_allclose(by(starts, x), -np.array(v), rtol=1e-10, atol=1e-13)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", FAST)
 @pytest.mark.parametrize("cls", [FFEvNN, EvNN])
 def test_events_at_the_ends(cls, engine):
     """What happens at the start has happened; what happens at the end counts."""
@@ -422,7 +422,7 @@ def test_trained_time_constants(engine):
 # Wrong windows ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", FAST)
 @pytest.mark.parametrize("cls", [FFEvNN, EvNN])
 @pytest.mark.parametrize(
     "window",
