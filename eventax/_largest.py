@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
+from jax.custom_derivatives import zero_from_primal
 from jaxtyping import Array, Int, PyTree
 
 
@@ -24,13 +25,28 @@ def _of_a_batch(size: int, batched: Any, numbers: Array) -> Any:
     return largest(numbers), False
 
 
-@custom_vmap
+@jax.custom_jvp
 def of_largest(number: Int[Array, ""], rest: PyTree) -> tuple[Int[Array, ""], PyTree]:
-    """The largest number of all samples, and the arrays of the first that has it."""
+    """The largest number of all samples, and the arrays of the first that has it.
+
+    Without derivatives: JAX 0.7 asks for those of whole numbers in a branch, and the
+    rule for a batch, which ends with this function, would never end.
+    """
+    return _of_largest(number, rest)
+
+
+@of_largest.defjvp
+def _without_derivatives(primals: Any, _: Any) -> Any:
+    found = of_largest(*primals)
+    return found, jax.tree.map(zero_from_primal, found)
+
+
+@custom_vmap
+def _of_largest(number: Int[Array, ""], rest: PyTree) -> tuple[Int[Array, ""], PyTree]:
     return number, rest
 
 
-@of_largest.def_vmap
+@_of_largest.def_vmap
 def _of_one(size: int, batched: Any, numbers: Array, rest: PyTree) -> Any:
     numbers = numbers if batched[0] else jnp.broadcast_to(numbers, (size,))
     samples = jnp.arange(size)
@@ -45,7 +61,7 @@ def _of_one(size: int, batched: Any, numbers: Array, rest: PyTree) -> Any:
         return jnp.sum(jnp.where(mask, x, 0), axis=0, dtype=x.dtype)
 
     number, rest = own(numbers, True), jax.tree.map(own, rest, batched[1])
-    return of_largest(number, rest), jax.tree.map(lambda _: False, (number, rest))
+    return _of_largest(number, rest), jax.tree.map(lambda _: False, (number, rest))
 
 
 @custom_vmap
