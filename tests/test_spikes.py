@@ -138,7 +138,7 @@ def test_a_list_is_as_good_as_an_array(name, engine, built):
 @pytest.mark.parametrize(
     ("name", "engine"),
     [
-        ("recurrent", "jax"),
+        slow("recurrent", "jax"),
         slow("delays", "jax"),
         slow("layers", "jax"),
         ("layers", NATIVE),
