@@ -269,12 +269,9 @@ def test_single_precision_against_the_oracle():
         np.testing.assert_allclose(times, wanted, rtol=0, atol=1e-5)
 
 
-def slow_but(first, *others):
-    return [first, *(pytest.param(x, marks=pytest.mark.slow) for x in others)]
-
-
 @needs_native
-@pytest.mark.parametrize("own", slow_but("inputs", "weights", "both", "nested"))
+@pytest.mark.slow
+@pytest.mark.parametrize("own", ["inputs", "weights", "both", "nested"])
 def test_a_batch_of_inputs_or_of_weights(own):
     """The same as by the native core, some with more inputs than others."""
     x = yin_yang_times(5).astype(float)

@@ -237,7 +237,7 @@ def network(cls, oracle, wrapper, delays, **settings):
         slow("DendriticSpikes", dendrites, "", False, True),
         slow("ByRows", dendrites, "soma rests", True, True),
         ("DendriticSpikes", dendrites, "once", False, False),
-        ("Conductances", channels, "", False, True),
+        slow("Conductances", channels, "", False, True),
         slow("Conductances", channels, "rests", True, True),
         slow("Conductances", channels, "once, frozen", True, False),
     ],

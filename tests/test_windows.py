@@ -227,7 +227,7 @@ def test_gradients(name, engine):
         slow("LIF", "highest"),  # layer by layer
         slow("layered", "integral"),
         slow("recurrent, delays", "highest"),
-        ("recurrent", "integral"),
+        slow("recurrent", "integral"),  # by start and end; without them `test_readouts`
     ],
 )
 def test_values_and_gradients_by_jax(name, question):
